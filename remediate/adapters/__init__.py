@@ -1,0 +1,1 @@
+"""The outside: one thing per module, each implementing one port of the engine."""

@@ -1,0 +1,252 @@
+"""The executor: phases of runbooks as plays of Ansible."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+from pydantic import ValidationError
+
+from remediate.adapters.ansible.run_directory import (
+    RunDirectory,
+    ansible_version,
+    collections_digest,
+    inventory_digest,
+    source_digest,
+    tree_digest,
+    write_variables,
+)
+from remediate.adapters.ansible.session import Session
+from remediate.catalog.settings import Settings
+from remediate.domain.host import Host, explain
+from remediate.domain.naming import role_name
+from remediate.domain.report import REPORT_KEYS, Report
+from remediate.domain.run import PhaseOutcome, TaskRecord
+from remediate.domain.runbook import ParameterValue, Phase, Runbook
+from remediate.engine.ports import PhaseRequest, PhaseResult, TaskObserver
+from remediate.errors import ExecutorFailure, InvalidDocument, UnknownShape
+
+_LAYOUT = "stack_layout"
+
+
+class AnsibleExecutor:
+    """Implements the port `Executor`. Sessions are kept for the next phase and shared by nobody at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._idle: list[Session] = []
+        self._lock = Lock()
+        self._hosts: tuple[Host, ...] | None = None
+
+    def warm_up(self) -> None:
+        """Start a session now, so that it is ready when the first phase needs it."""
+        with self._lock:
+            if not self._idle:
+                self._idle.append(Session(self._settings.ansible))
+
+    def close(self) -> None:
+        """End all sessions and everything below them."""
+        with self._lock:
+            sessions, self._idle = self._idle, []
+        for session in sessions:
+            session.close()
+
+    def hosts(self) -> tuple[Host, ...]:
+        """Return the hosts of the inventory; raises InvalidDocument when it cannot be read."""
+        if self._hosts is None:
+            self._hosts = self._read_inventory()
+        return self._hosts
+
+    def stage(self, run_id: str, runbook: Runbook) -> dict[str, str]:
+        """Copy the content for a run; return digests of all that decides what the run does."""
+        directory = RunDirectory(self._settings.state, run_id)
+        directory.stage(self._settings.content)
+        return {
+            "content": tree_digest(directory.content),
+            # The run uses its copy; a source that has changed since then says that somebody means something else now.
+            "source": source_digest(self._settings.content),
+            "collections": collections_digest(),
+            "inventory": inventory_digest(self._settings.inventory),
+            "ansible_core": ansible_version(),
+            "runbook_role": runbook.role,
+        }
+
+    def run_phase(self, request: PhaseRequest, observe: TaskObserver, stop: Event) -> PhaseResult:
+        """Run one phase to its end, its time limit, or `stop`; nothing of it is alive when this returns."""
+        run = RunDirectory(self._settings.state, request.run_id)
+        directory = run.new_phase(request.sequence, request.phase.value)
+        write_variables(directory / "variables.yml", _variables(request))
+        collected = _Collected(observe, request.phase)
+        play = {
+            "op": "play",
+            "directory": str(directory),
+            "project": str(run.content),
+            "playbook": f"{role_name(request.runbook.id)}.yml",
+            "inventory": str(self._settings.inventory),
+            "cmdline": f"--diff {'--check ' if request.check else ''}--extra-vars @{directory / 'variables.yml'}",
+            "local_tmp": str(run.local_tmp),
+            "timeout": request.timeout.total_seconds(),
+        }
+        try:
+            with self._session() as session:
+                done = session.request(play, collected.task, stop)
+        except ExecutorFailure as failure:
+            return PhaseResult(
+                outcome=PhaseOutcome.CRASHED,
+                troubles=dict.fromkeys(request.hosts, failure.message),
+                reports=collected.reports,
+            )
+        finally:
+            run.discard_environment(directory)
+        return collected.result(done, request.hosts)
+
+    def inspect(self, hosts: Sequence[str]) -> dict[str, dict[str, object] | str]:
+        """Look at whether hosts are ready: facts per host, or the message of what failed."""
+        with tempfile.TemporaryDirectory(prefix="remediate-doctor-") as temporary, self._session() as session:
+            directory = Path(temporary)
+            write_variables(directory / "variables.yml", {"remediate_targets": list(hosts)})
+            collected = _Collected(lambda _task: None, None)
+            play = {
+                "op": "play",
+                "directory": str(directory),
+                "project": str(self._settings.content[-1]),
+                "playbook": "doctor.yml",
+                "inventory": str(self._settings.inventory),
+                "cmdline": f"--extra-vars @{directory / 'variables.yml'}",
+                "local_tmp": str(directory),
+                "timeout": 120,
+            }
+            session.request(play, collected.task, Event())
+        facts = {
+            host: report["remediate_doctor"] for host, report in collected.raw.items() if "remediate_doctor" in report
+        }
+        return {host: facts.get(host) or collected.messages.get(host) or "it gave no answer" for host in hosts}
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        with self._lock:
+            session = self._idle.pop() if self._idle else Session(self._settings.ansible)
+        try:
+            yield session
+        finally:
+            if session.usable:
+                with self._lock:
+                    self._idle.append(session)
+            else:
+                session.close()
+
+    def _read_inventory(self) -> tuple[Host, ...]:
+        path = self._settings.inventory
+        if not path.exists():
+            raise InvalidDocument(
+                f"The inventory {path} does not exist.",
+                next_step="make one with `remediate init`, or correct `inventory:` in remediate.yml",
+            )
+        with tempfile.TemporaryDirectory(prefix="remediate-inventory-") as temporary, self._session() as session:
+            done = session.request(
+                {"op": "inventory", "inventory": str(path), "local_tmp": temporary}, lambda _task: None, Event()
+            )
+        if done["rc"] != 0:
+            raise InvalidDocument(
+                f"The inventory {path} cannot be used: {_said(done['stderr'])}",
+                next_step=f"ansible-inventory -i {path} --list shows the same",
+            )
+        return _hosts(json.loads(done["stdout"]))
+
+
+class _Collected:
+    """What a play told while it ran."""
+
+    def __init__(self, observe: TaskObserver, phase: Phase | None) -> None:
+        self._observe = observe
+        self._phase = phase
+        self.raw: dict[str, dict[str, Any]] = {}
+        self.reports: dict[str, Report] = {}
+        self.messages: dict[str, str] = {}
+        self._failed: dict[str, PhaseOutcome] = {}
+        self._diffs: dict[str, list[str]] = {}
+
+    def task(self, task: dict[str, Any]) -> None:
+        """Take one task as the supervisor reduced it."""
+        host, report, is_item = task["host"], task.pop("report"), task.pop("item")
+        self.raw.setdefault(host, {}).update(report)
+        if self._phase and REPORT_KEYS[self._phase][0] in report:
+            self.reports[host] = _parsed(self._phase, report)
+        if task["outcome"] in {"failed", "unreachable"} and not is_item:
+            self.messages[host] = task["message"]
+            self._failed[host] = PhaseOutcome(task["outcome"])
+        if task["diff"]:
+            self._diffs.setdefault(host, []).append(task["diff"])
+        if not is_item or task["diff"] or task["outcome"] == "failed":
+            self._observe(TaskRecord.model_validate(task))
+
+    def result(self, done: dict[str, Any], hosts: Sequence[str]) -> PhaseResult:
+        """Return what came of the phase; a host that reported and then failed its assertion has reported."""
+        silent = [host for host in hosts if host not in self.reports]
+        troubles = {host: _trouble(self.messages.get(host) or _said(done["stdout"])) for host in silent}
+        diffs = {host: "".join(parts) for host, parts in self._diffs.items()}
+        return PhaseResult(outcome=self._outcome(done, silent), reports=self.reports, troubles=troubles, diffs=diffs)
+
+    def _outcome(self, done: dict[str, Any], silent: Sequence[str]) -> PhaseOutcome:
+        if done["status"] in {"canceled", "timeout"}:
+            return PhaseOutcome(done["status"])
+        if not silent:
+            return PhaseOutcome.OK
+        return next((self._failed[host] for host in silent if host in self._failed), PhaseOutcome.FAILED)
+
+
+def _parsed(phase: Phase, report: dict[str, Any]) -> Report:
+    key, model = REPORT_KEYS[phase]
+    try:
+        return model.model_validate(report[key])
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()[:5])
+        raise UnknownShape(f"The phase {phase.value} reported {key} in an unknown form: {problems}") from error
+
+
+def _variables(request: PhaseRequest) -> dict[str, ParameterValue]:
+    """Every variable that a phase gets: the engine's own, and the declared parameters of the runbook."""
+    return {
+        **request.parameters,
+        "remediate_phase": request.phase.value,
+        "remediate_targets": list(request.hosts),
+        f"{request.runbook.role}_run_id": request.run_id,
+    }
+
+
+def _hosts(inventory: dict[str, Any]) -> tuple[Host, ...]:
+    """Return the hosts with all their groups, the groups of groups included."""
+    variables = inventory.get("_meta", {}).get("hostvars", {})
+    groups: dict[str, set[str]] = {}
+
+    def collect(group: str, around: tuple[str, ...]) -> None:
+        entry = inventory.get(group, {})
+        for host in entry.get("hosts", ()):
+            groups.setdefault(host, set()).update((*around, group))
+        for child in entry.get("children", ()):
+            if child not in around:
+                collect(child, (*around, group))
+
+    collect("all", ())
+    return tuple(
+        Host(name=name, groups=tuple(sorted(groups[name])), layout=str(variables.get(name, {}).get(_LAYOUT, "")))
+        for name in sorted(groups)
+    )
+
+
+def _trouble(message: str) -> str:
+    """Return one line for a person: our words where we know the trouble, then what to do."""
+    trouble = explain(message)
+    return f"{trouble.what}; {trouble.next_step}" if trouble.next_step else trouble.what
+
+
+def _said(output: str) -> str:
+    """Return what Ansible complained about, from the end of its output."""
+    complaints = re.findall(r"(?:\[ERROR\]|ERROR!?|fatal):?\s*(.+)", output)
+    return " ".join(complaints[-3:])[:1000] or output.strip()[-500:] or "it gave no answer"

@@ -1,0 +1,243 @@
+"""Joins settings, adapters and engine: the only place that knows all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+
+from remediate import faults
+from remediate.adapters.ansible.executor import AnsibleExecutor
+from remediate.adapters.clock import SystemClock
+from remediate.adapters.event_log import EventLog
+from remediate.adapters.faulty import watched
+from remediate.adapters.heads import SendMail, head_targets
+from remediate.adapters.locks import FileLocks
+from remediate.adapters.notify import channels
+from remediate.adapters.os_user import os_user
+from remediate.adapters.signing import AuditKey
+from remediate.adapters.store.approvals import DatabaseApprovals
+from remediate.adapters.store.audit import DatabaseTrail
+from remediate.adapters.store.connection import Database, open_database
+from remediate.adapters.store.database import DatabaseStore
+from remediate.adapters.store.handover import DatabaseCounts
+from remediate.adapters.store.locks import AdvisoryLocks
+from remediate.adapters.store.outbox import DatabaseOutbox
+from remediate.adapters.store.switches import DatabaseSwitches
+from remediate.adapters.store.tokens import DatabaseTokens
+from remediate.adapters.threads import ThreadWorkflows
+from remediate.catalog.loader import Catalogue
+from remediate.catalog.settings import Settings, read_settings
+from remediate.domain.approval import Answer, ApprovalRequest, needed_permission
+from remediate.domain.digest import digest
+from remediate.domain.identity import Allowed, Principal, may
+from remediate.domain.notice import Notice
+from remediate.domain.people import Person
+from remediate.domain.rotation import on_call_at
+from remediate.engine.admission import Admission
+from remediate.engine.announcement import announcer
+from remediate.engine.audit import AuditTrail
+from remediate.engine.dispatch import PATIENCE, Dispatcher
+from remediate.engine.handover import Handover
+from remediate.engine.identity import Identity
+from remediate.engine.ports import Clock, Locks, Ports, Workflows
+from remediate.engine.remediation import Remediation
+from remediate.engine.staff import Staff
+from remediate.engine.switchboard import Switchboard
+from remediate.engine.trial import Trial
+from remediate.engine.walk import Surroundings
+from remediate.engine.watch import SERVICES, Watch
+from remediate.errors import RemediateError
+
+#: How long a command waits at its end for notices to be taken by their channels.
+_PATIENCE_AT_THE_END = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A site with everything that works for it."""
+
+    settings: Settings
+    catalogue: Catalogue
+    ports: Ports
+    remediation: Remediation
+    handover: Handover
+    log: EventLog
+    admission: Admission
+    switchboard: Switchboard
+    audit: AuditTrail
+    identity: Identity
+    #: The user of this machine that asks, where no token is shown.
+    os_user: str
+
+    @property
+    def watch(self) -> Watch:
+        """What keeps deadlines and brings forward what waits for nobody."""
+        return Watch(self.ports, self.remediation, also=self._also, observe=self.log.write, tell=self.log.trouble)
+
+    def serve(self, stop: Event) -> None:
+        """Work for the whole site until `stop`, which is also set when another service may take over.
+
+        Raises Refused when another service works already, StateUnusable when the right to work was lost.
+        """
+        self.ports.workflows.launch(stop)
+        telling = Thread(target=self.dispatcher().run, args=(stop,), name="dispatcher", daemon=True)
+        telling.start()
+        try:
+            self.watch.keep(stop, everything=True)
+        finally:
+            stop.set()
+            self.ports.workflows.close()
+            telling.join(PATIENCE.total_seconds())
+
+    def deliver(self) -> None:
+        """Send what is due, for a command that no service sends for; what does not arrive waits for the next one."""
+        if self.settings.channels and self.ports.outbox.waiting(self.ports.clock.now()):
+            self.dispatcher().deliver_due(Event(), patience=_PATIENCE_AT_THE_END)
+
+    def _also(self) -> None:
+        self.ports.workflows.adopt()
+        _sign_head(self.audit, self.ports.clock, self.log)
+
+    def dispatcher(self) -> Dispatcher:
+        """Return what sends the notices of this site; the channels are loaded now."""
+        clock, settings = self.ports.clock, self.settings
+        senders = channels(settings.channels, clock)
+        return Dispatcher(self.ports.outbox, senders, settings.routes, settings.people, clock, self.log.trouble)
+
+    def trial(self) -> Trial:
+        """Return what proves that the channels of this site work."""
+        clock, settings = self.ports.clock, self.settings
+        return Trial(self.ports.outbox, self.dispatcher(), settings.routes, settings.people, clock)
+
+
+@contextmanager
+def installation(site: Path, *, executing: bool = True, service: bool = False) -> Iterator[Installation]:
+    """Open a site; `executing` says that phases will be run, so that Ansible is warmed up meanwhile.
+
+    A `service` carries work durably and for everybody; there may be one on a SQLite file, and several on PostgreSQL.
+    Raises InvalidDocument, UsageError or StateUnusable. On leaving, everything that was started has ended.
+    """
+    settings = read_settings(site)
+    faults.arm(os.environ)
+    executor = AnsibleExecutor(settings)
+    with ExitStack() as ending:
+        ending.callback(executor.close)
+        if executing:
+            executor.warm_up()
+        database = open_database(settings.state, settings.database)
+        ending.callback(database.dispose)
+        locks = _locks(settings, database)
+        log = EventLog(settings.state)
+        ending.callback(log.close)
+        ports = Ports(
+            executor=watched(executor, "executor"),
+            store=watched(DatabaseStore(database), "store"),
+            approvals=watched(DatabaseApprovals(database), "approvals"),
+            switches=watched(DatabaseSwitches(database), "switches"),
+            locks=locks,
+            clock=SystemClock(),
+            workflows=watched(
+                _workflows(settings, database, locks, log) if service else ThreadWorkflows(), "workflows"
+            ),
+            outbox=watched(DatabaseOutbox(database), "outbox"),
+        )
+        catalogue = Catalogue(settings.content)
+        policy = (settings.storm, settings.freezes)
+        admission = Admission(ports.store, ports.switches, *policy, ports.clock, executor.hosts)
+        audit = _audit(settings, database, ports.clock)
+        opened = Installation(
+            settings,
+            catalogue,
+            ports,
+            Remediation(ports, catalogue, Surroundings(_staff(settings, ports, catalogue), admission)),
+            Handover(ports.store, DatabaseCounts(database)),
+            log,
+            admission=admission,
+            switchboard=Switchboard(admission, ports.store, ports.switches, ports.clock, catalogue),
+            audit=audit,
+            identity=Identity(watched(DatabaseTokens(database), "tokens"), settings.people, ports.clock, audit.trail),
+            os_user=os_user(),
+        )
+        yield opened
+        if executing and not service:
+            _sign_head(audit, ports.clock, log)
+            opened.deliver()
+
+
+def _audit(settings: Settings, database: Database, clock: Clock) -> AuditTrail:
+    keys = AuditKey(settings.state)
+    return AuditTrail(
+        watched(DatabaseTrail(database, keys), "trail"),
+        keys,
+        head_targets(settings.audit.heads, mail=_mailer(settings, clock)),
+        every_events=settings.audit.every_events,
+        every=settings.audit.every,
+    )
+
+
+def _sign_head(audit: AuditTrail, clock: Clock, log: EventLog) -> None:
+    """Sign and send what is due. What fails here is logged and tried again: it must not change how a run ended."""
+    try:
+        log.write_head(audit.sign_if_due(clock.now()))
+    except RemediateError as error:
+        log.head_failed(error.message)
+
+
+def _locks(settings: Settings, database: Database) -> Locks:
+    """Locks are kept where every process that works on the same record sees them."""
+    return AdvisoryLocks(database) if settings.database.url else FileLocks(settings.state / "locks")
+
+
+def _staff(settings: Settings, ports: Ports, catalogue: Catalogue) -> Staff:
+    return Staff(
+        people=settings.people,
+        on_call=partial(on_call_at, settings.people, settings.rotation),
+        announce=announcer(ports.outbox, catalogue, settings.people, settings.routes),
+        forbids=_forbids,
+        levels=settings.levels,
+        policy=settings.policy,
+    )
+
+
+def _forbids(principal: Principal, request: ApprovalRequest, answer: Answer) -> str:
+    """Why the roles of a principal do not let them answer, or an empty string."""
+    permission = needed_permission(request, principal, answer)
+    if permission is None:
+        return ""
+    groups = {host: request.groups.get(host, ()) for host in request.hosts}
+    decision = may(principal, permission, runbook=request.runbook, groups=groups)
+    return "" if isinstance(decision, Allowed) else decision.reason
+
+
+def _workflows(settings: Settings, database: Database, locks: Locks, log: EventLog) -> Workflows:
+    # A third of a second of imports, which no attended command has to wait for.
+    from remediate.adapters.workflows import DurableWorkflows, sqlite_engine  # noqa: PLC0415  # only a service pays
+
+    if settings.database.url:
+        schema = f"{settings.database.schema_name}_workflows"
+        return DurableWorkflows(database.another_engine, locks, trouble=log.trouble, schema=schema, slots=SERVICES)
+    return DurableWorkflows(partial(sqlite_engine, settings.state / "workflows.db"), locks, trouble=log.trouble)
+
+
+def _mailer(settings: Settings, clock: Clock) -> SendMail | None:
+    """Return what sends the heads of the audit trail by the first e-mail channel, where the site has one."""
+    found = next(((name, one) for name, one in settings.channels.items() if one.kind == "email"), None)
+    if found is None:
+        return None
+    name, channel = found
+
+    def mail(subject: str, body: str, address: str) -> None:
+        now = clock.now()
+        key = f"audit/{digest({'subject': subject})[:16]}/auditors/{name}"
+        notice = Notice(
+            key=key, channel=name, person="auditors", subject=subject, body=body, created_at=now, next_at=now
+        )
+        channels({name: channel}, clock)[name].send(notice, Person(id="auditors", name="Auditors", email=address))
+
+    return mail

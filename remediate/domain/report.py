@@ -1,0 +1,151 @@
+"""What the phases of a runbook report back: the contract between content and engine, as values.
+
+Each phase returns its report per host by `set_stats` under one key (see `REPORT_KEYS`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from remediate.domain.runbook import Phase
+from remediate.domain.value import Value
+
+
+class Undo(StrEnum):
+    """Whether an action can be undone: its target is held, is gone for good, or nothing is lost by it."""
+
+    HELD = "held"
+    NONE = "none"
+    NOT_NEEDED = "not_needed"
+
+
+class Action(Value):
+    """One thing done, or to be done, to one target on one host."""
+
+    cause: str
+    verb: str
+    target: str
+    bytes: int = Field(default=0, ge=0)
+    inodes: int = Field(default=0, ge=0)
+    undo: Undo
+    note: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two actions the same one, whatever their sizes."""
+        return (self.cause, self.verb, self.target)
+
+
+class Measure(Value):
+    """A measured value and what it should be."""
+
+    name: str
+    value: float = Field(allow_inf_nan=False)
+    unit: str
+    wanted: str
+    ok: bool
+
+
+class FoundCause(Value):
+    """A cause that diagnosis found, with the evidence for it."""
+
+    id: str
+    evidence: tuple[str, ...]
+
+
+class Finding(Value):
+    """What diagnosis found on one host."""
+
+    applies: bool
+    summary: str
+    causes: tuple[FoundCause, ...] = ()
+    actions: tuple[Action, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    notes: tuple[str, ...] = ()
+    enough: bool = True
+
+
+class Hold(Value):
+    """Where the things that a fix takes away are kept."""
+
+    where: Literal["host", "none"]
+    path: str = ""
+    bytes: int = Field(default=0, ge=0)
+
+
+class Snapshot(Value):
+    """What the snapshot wrote down on the host: the only things that the fix may touch."""
+
+    actions: tuple[Action, ...]
+    hold: Hold
+
+
+class FixReport(Value):
+    """What the fix did (or, in check mode, would do)."""
+
+    done: tuple[Action, ...]
+    stopped: Literal["target_met", "all_done"]
+    measures: tuple[Measure, ...] = ()
+
+
+class Verdict(StrEnum):
+    """The three answers of verification; the last one never counts as success."""
+
+    CURED = "cured"
+    NOT_CURED = "not_cured"
+    CANNOT_TELL = "cannot_tell"
+
+
+class Check(Value):
+    """One thing that verification looked at."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+class Verification(Value):
+    """What verification saw on one host."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    #: What the host's own journal says that the run has done there; this is how a killed run is accounted for.
+    done: tuple[Action, ...] = ()
+
+
+class Restored(Value):
+    """One thing that was put back, and where."""
+
+    target: str
+    placed_at: str
+    sha256: str
+
+
+class NotRestored(Value):
+    """One thing that was not put back, and why."""
+
+    target: str
+    reason: str
+
+
+class RollbackReport(Value):
+    """What the rollback put back on one host."""
+
+    restored: tuple[Restored, ...]
+    refused: tuple[NotRestored, ...] = ()
+    complete: bool
+
+
+Report = Finding | Snapshot | FixReport | Verification | RollbackReport
+
+REPORT_KEYS: dict[Phase, tuple[str, type[Report]]] = {
+    Phase.DIAGNOSE: ("remediate_finding", Finding),
+    Phase.SNAPSHOT: ("remediate_snapshot", Snapshot),
+    Phase.FIX: ("remediate_fix", FixReport),
+    Phase.VERIFY: ("remediate_verdict", Verification),
+    Phase.ROLLBACK: ("remediate_rollback", RollbackReport),
+}

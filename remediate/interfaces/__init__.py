@@ -1,0 +1,1 @@
+"""How people and programs reach the engine: the library and the command line."""

@@ -1,0 +1,43 @@
+"""`remediate serve`: works for the whole site, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+import click
+
+from remediate.errors import StateUnusable
+from remediate.interfaces.cli.text import printable
+from remediate.interfaces.library import Site
+
+
+@click.command(
+    "serve", help="Carry runs, keep the deadlines of approvals and send notices, until it is stopped (Ctrl-C, SIGTERM)."
+)
+@click.pass_obj
+def serve_command(path: Path) -> int:
+    """Serve; running work is asked to stop, and waited for, when the service is."""
+    stop = Event()
+
+    def told(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGINT, told)
+    with Site(path, service=True) as site:
+        click.echo(f"Serving {printable(str(path))}. Ctrl-C stops it.")
+        try:
+            site.serve(stop)
+        finally:
+            if left := site.carried:
+                click.echo(f"Left behind, because it did not stop: {', '.join(left)}. It is interrupted now.", err=True)
+                sys.stdout.flush()
+                # Threads would be waited for without end; the supervisors end everything of Ansible when we are gone.
+                os._exit(0 if sys.exc_info()[0] is None else StateUnusable.exit_code)
+    click.echo("Stopped.")
+    return 0
