@@ -1,0 +1,1 @@
+"""The hosts that runbooks are tried on: how they are built, started, and taken away."""
