@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests. The lab is started here and removed again, also after a failure; pytest's closing lines come last.
+# All tests. The lab is started here and removed again, also after a failure. One failure does not hide the next: all is
+# run, and what failed is said last, with the lines that tell why.
 #
 # What needs no lab runs beside the scenarios: those mostly wait for their hosts.
 set -euo pipefail
@@ -7,14 +8,14 @@ cd "$(dirname "$0")/.."
 
 # Every scenario goes through its first case here, and through all of them in `make soak`.
 export CASES=${CASES:-1}
-log=.cache/tests-without-lab.log
+logs=.cache/tests
 others=
+failed=()
 
 stop() {
   local code=$?
   if [[ -n "$others" ]] && kill "$others" 2>/dev/null; then
     wait "$others" || true
-    tail -n 40 "$log"
   fi
   if [[ -z "${KEEP_LAB:-}" ]]; then
     .venv/bin/python molecule/shared/lab.py down
@@ -22,11 +23,31 @@ stop() {
   exit "$code"
 }
 
-make lint
+# Input: the name of a part, and the command that is it.
+part() {
+  local name=$1 began=$SECONDS
+  shift
+  if "$@" 2>&1 | tee "$logs/$name.log"; then
+    echo "== $name: passed after $((SECONDS - began)) s"
+  else
+    echo "== $name: failed after $((SECONDS - began)) s"
+    failed+=("$name")
+  fi
+}
+
+# Input: the name of a part that failed.
+why() {
+  echo "== $1 failed:"
+  grep --extended-regexp 'fatal: |FAILED|^(FAILED|ERROR) |Error 1|: error: ' "$logs/$1.log" | cut --characters=-1500 | tail -n 12 \
+    || tail -n 12 "$logs/$1.log"
+}
+
+rm -rf "$logs"
+mkdir -p "$logs"
+part lint make lint
 trap stop EXIT
 .venv/bin/python molecule/shared/lab.py up
-mkdir -p .cache
-pytest tests --ignore tests/integration/lab --basetemp .cache/tests-without-lab >"$log" 2>&1 &
+pytest tests --ignore tests/integration/lab --basetemp .cache/tests-without-lab >"$logs/without-lab.log" 2>&1 &
 others=$!
 # First the one that compares a whole host before and after, on hosts that nothing has been done to yet.
 scenarios=(disk_full)
@@ -34,12 +55,14 @@ for scenario in molecule/*/molecule.yml; do
   name=$(basename "$(dirname "$scenario")")
   [[ "$name" == disk_full ]] || scenarios+=("$name")
 done
-for scenario in "${scenarios[@]}"; do
-  molecule test --scenario-name "$scenario"
+for name in "${scenarios[@]}"; do
+  part "$name" molecule test --scenario-name "$name"
 done
-pytest tests/integration/lab
-code=0
-wait "$others" || code=$?
+part lab pytest tests/integration/lab
+wait "$others" || failed+=(without-lab)
 others=
-cat "$log"
-exit "$code"
+cat "$logs/without-lab.log"
+for name in "${failed[@]}"; do
+  why "$name"
+done
+[[ ${#failed[@]} == 0 ]]
