@@ -111,6 +111,7 @@ def _container_log(look: Look, log: LogFile) -> Iterator[Candidate]:
     if status.st_dev not in look.full or status.st_blocks * 512 <= look.parameters["log_tail"]:
         return
     if all(handle.appends for handle in look.users(status) if handle.writes):
-        yield truncate("container_logs", log.path, log.path, status).with_undo("held", f"the log of {log.container}")
+        note = f"the log of {log.container}: afterwards read it with --since; --tail may wait until it is started anew"
+        yield truncate("container_logs", log.path, log.path, status).with_undo("held", note)
     else:
         look.note(f"{log.path} was left alone: the engine does not append to it, so emptying it would leave a hole")

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.container_log import Entry, last_entries
 from ansible.module_utils.remediate_engine import ContainerEngine, EngineError
 from ansible.module_utils.stack_program import (
     MISSING,
@@ -162,6 +163,25 @@ class Compose:
 
     def logs(self, name: str, lines: int) -> str:
         """Return the last lines that a service logged, each with its time."""
+        files = self._log_files(name)
+        if not files or not all(files):
+            return self._told_logs(name, lines)
+        try:
+            found = [entry for path in files for entry in last_entries(path, lines)]
+        except OSError as error:
+            raise StackError(f"the log of {name} cannot be read: {error}") from error
+        return "\n".join(plain(f"{time} {_bare(text)}") for time, text in sorted(found, key=_when)[-lines:])
+
+    def _log_files(self, name: str) -> list[str]:
+        """Return where the engine keeps the logs of a service, one per container; empty for one that is not JSON."""
+        try:
+            found = [self._engine.inspect(one["ID"]) for one in self._containers().get(name, [])]
+        except EngineError as error:
+            raise StackError(f"where the log of {name} is cannot be told: {error}") from error
+        return [str(one.get("LogPath") or "") if _keeps_json(one) else "" for one in found]
+
+    def _told_logs(self, name: str, lines: int) -> str:
+        """Ask the engine for a log that it does not keep as a file of JSON."""
         finished = self._compose("logs", "--no-color", "--no-log-prefix", "--timestamps", "--tail", str(lines), name)
         if finished.code != 0:
             raise StackError(f"the log of {name} cannot be read: {finished.last_line}")
@@ -332,6 +352,14 @@ def _bare(line: str) -> str:
 
 def _moment(line: str) -> str:
     return line.partition(" ")[0]
+
+
+def _when(entry: Entry) -> tuple[str, str]:
+    return entry.moment
+
+
+def _keeps_json(container: Mapping[str, Any]) -> bool:
+    return str(container.get("HostConfig", {}).get("LogConfig", {}).get("Type", "")) == "json-file"
 
 
 def _is_one_off(container: Mapping[str, Any]) -> bool:

@@ -252,6 +252,33 @@ def test_a_log_is_put_together_by_time_and_made_safe(compose: Callable[..., Stac
     assert stack.logs("app", 2) == "2026-01-01T02 two\n2026-01-01T03  ]0;three"
 
 
+def test_a_log_in_files_is_read_from_them_because_the_engine_may_answer_never(
+    compose: Callable[..., Stack], tmp_path: Path
+) -> None:
+    class LoggingEngine:
+        def inspect(self, container_id: str) -> dict[str, Any]:
+            return {"LogPath": str(tmp_path / container_id), "HostConfig": {"LogConfig": {"Type": "json-file"}}}
+
+    for name, second, text in (("id-app", "02", "two\x1b"), ("id-app-2", "01", "one")):
+        (tmp_path / name).write_text(json.dumps({"log": f"{text}\n", "time": f"2026-01-01T00:00:{second}Z"}) + "\n")
+    both = [container("app"), {**container("app"), "ID": "id-app-2"}]
+    stack = compose(both, script="exit 7", engine=LoggingEngine)
+
+    assert stack.logs("app", 9) == "2026-01-01T00:00:01Z one\n2026-01-01T00:00:02Z two "
+    (tmp_path / "id-app").unlink()
+    with pytest.raises(StackError, match="the log of app cannot be read"):
+        stack.logs("app", 9)
+
+
+def test_the_engine_is_asked_for_a_log_that_is_in_no_file_of_json(compose: Callable[..., Stack]) -> None:
+    class LocalEngine:
+        def inspect(self, container_id: str) -> dict[str, Any]:
+            return {"LogPath": f"/logs/{container_id}", "HostConfig": {"LogConfig": {"Type": "local"}}}
+
+    stack = compose([container("app")], script="echo 2026-01-01T01 one", engine=LocalEngine)
+    assert stack.logs("app", 2) == "2026-01-01T01 one"
+
+
 def test_the_file_of_a_log_is_told_where_there_is_one(compose: Callable[..., Stack]) -> None:
     class LoggingEngine:
         def inspect(self, container_id: str) -> dict[str, Any]:
