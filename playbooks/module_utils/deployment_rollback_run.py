@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from ansible.module_utils.release_kinds import kinds
 from ansible.module_utils.release_layout import Releases, database_of, releases_of
 from ansible.module_utils.release_migrations import Migrations, applied, losses, to_take_back
 from ansible.module_utils.releases import ReleaseError, target
+from ansible.module_utils.run_state import last_done
 
 _LIST = {"type": "list", "elements": "str"}
 
@@ -80,7 +82,8 @@ class DeploymentRollback:
         """Look at the host; read only."""
         releases = self._releases()
         current = releases.current()
-        seen = facts(self._settings, self._stack, current, releases.switched_at())
+        switched = releases.switched_at()
+        seen = facts(self._settings, self._stack, current, (switched, last_done(self._own_places(), switched)))
         found = release_signs.signs(seen, self._settings)
         notes = [*found.notes, *_asked_in_vain(self._settings, found, current, seen)]
         if seen.blame or not release_signs.causes(found, self._settings, current, ()):
@@ -91,6 +94,9 @@ class DeploymentRollback:
         """Look whether the application is well on the release that it should be on."""
         del write  # nothing here writes
         return release_checks.seen(self._settings, self._stack, self._releases(), done)
+
+    def _own_places(self) -> list[str]:
+        return [os.path.join(directory, self.name) for directory in self._settings["state_dirs"]]
 
     def _releases(self) -> Releases:
         if not has_stack(self._stack) or not self._stack["health_url"]:

@@ -140,8 +140,13 @@ def answers(settings: Mapping[str, Any], stack: dict[str, Any]) -> tuple[list[An
         return [], (f"the access log was not read ({error}): see deployment_rollback_access_log",)
 
 
-def facts(settings: Mapping[str, Any], stack: dict[str, Any], current: str, switched: float) -> Facts:
-    """Look at the host once; what is not needed on a healthy one is not asked."""
+def facts(settings: Mapping[str, Any], stack: dict[str, Any], current: str, moments: tuple[float, float]) -> Facts:
+    """Look at the host once; what is not needed on a healthy one is not asked.
+
+    `moments` are when the release became current, and when the runbook last went back before that: what was answered
+    earlier may have been the same bad release.
+    """
+    switched, went_back = moments
     url = stack["health_url"]
     ready = several(url)
     states = stack_of(stack).status()
@@ -159,7 +164,7 @@ def facts(settings: Mapping[str, Any], stack: dict[str, Any], current: str, swit
         down=down,
         last_minute=rate(log, max(switched, now - min(window, 60)), besides),
         longer=rate(log, max(switched, now - window), besides),
-        before=rate([one for one in log if one.at < switched], switched - window, besides),
+        before=rate([one for one in log if one.at < switched], max(switched - window, went_back), besides),
         good_since=len(good_answers(log, switched + 1, urllib.parse.urlsplit(url).path)),
         log_notes=notes,
     )

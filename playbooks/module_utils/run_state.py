@@ -122,6 +122,17 @@ def find(directories: list[str], run_id: str) -> RunState | None:
     return None
 
 
+def last_done(directories: list[str], before: float) -> float:
+    """Return when a run on this host last finished a step before a moment (seconds since 1970); 0 when none did."""
+    found = 0.0
+    for directory in directories:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for run in os.scandir(os.path.join(directory, "runs")):
+                done = (float(record.get("at", 0)) for record in RunState(run.path).by_item("done").values())
+                found = max(found, *(at for at in done if at < before), 0.0)
+    return found
+
+
 def found(directories: list[str], run_id: str) -> RunState:
     """Return what a run has written down, or say what to do without it."""
     state = find(directories, run_id)

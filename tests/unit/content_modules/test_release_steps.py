@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,7 @@ class Host:
         self.starts = True
         self.races = False
         self.kill_after = False
+        self.switched, self.went_back = 1000.0, 0.0
         self.releases = [Release(OLD, 1), Release(NEW, 2)]
         self.blame: tuple[str, ...] = ()
         self.place = place
@@ -63,7 +65,7 @@ class Host:
         return self.now
 
     def switched_at(self) -> float:
-        return 1000.0
+        return self.switched
 
     def places(self, services: list[str]) -> dict[str, str]:
         return dict.fromkeys(services, self.running)
@@ -128,7 +130,8 @@ class Host:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host(tmp_path)
 
-    def facts(_settings: Any, _stack: Any, current: str, switched: float) -> Facts:
+    def facts(_settings: Any, _stack: Any, current: str, moments: tuple[float, float]) -> Facts:
+        switched, made.went_back = moments
         ill = made.now == NEW
         rate = Rate(100, 90) if ill else Rate(100, 0)
         return Facts(2000.0, current, switched, (Reply(200, 0.1),), (), made.blame, last_minute=rate, longer=rate)
@@ -189,6 +192,10 @@ def test_a_bad_release_with_a_migration_goes_back_whole_and_forward_again(host: 
     assert host.did[:3] == [f"switch to {NEW}", f"settle on {NEW} without waiting", f"artisan migrate of {OLD}"]
     assert (host.now, host.applied[0]) == (NEW, MIGRATION)
     assert phase(host, "diagnose")["finding"]["applies"]
+    # What was answered before the older release was current says nothing about it.
+    host.switched = time.time() + 1
+    phase(host, "diagnose")
+    assert time.time() - 60 < host.went_back < host.switched
 
 
 @pytest.mark.parametrize(
