@@ -21,6 +21,7 @@ from remediate.adapters.locks import FileLocks
 from remediate.adapters.notify import channels
 from remediate.adapters.os_user import os_user
 from remediate.adapters.signing import AuditKey
+from remediate.adapters.store.alerts import DatabaseAlerts
 from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.audit import DatabaseTrail
 from remediate.adapters.store.connection import Database, open_database
@@ -146,6 +147,7 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
                 _workflows(settings, database, locks, log) if service else ThreadWorkflows(), "workflows"
             ),
             outbox=watched(DatabaseOutbox(database), "outbox"),
+            alerts=watched(DatabaseAlerts(database), "alerts"),
         )
         catalogue = Catalogue(settings.content)
         policy = (settings.storm, settings.freezes)

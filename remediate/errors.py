@@ -6,7 +6,9 @@ RemediateError
 │   ├── UnknownHost
 │   ├── UnknownRun
 │   ├── UnknownToken
+│   ├── UnknownAlert
 │   ├── InvalidParameter
+│   ├── UnreadableDelivery     what a source of alerts posted is nothing that it may post
 │   └── InvalidDocument        a card, specification, inventory or remediate.yml is wrong
 ├── StateUnusable              the state directory cannot be read or written
 ├── Refused                    policy says no: lock, freeze, storm
@@ -70,8 +72,18 @@ class UnknownToken(UsageError):
     http_status = 404
 
 
+class UnknownAlert(UsageError):
+    """No alert has this key."""
+
+    http_status = 404
+
+
 class InvalidParameter(UsageError):
     """One or more parameters of a runbook have the wrong name, type or value."""
+
+
+class UnreadableDelivery(UsageError):
+    """What a source of alerts posted is nothing that it may post; the message lists every problem."""
 
 
 class InvalidDocument(UsageError):

@@ -25,6 +25,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
         "together.commit",
     ),
     "approvals": ("ask", "change", "answer", "open_incident", "close_incident"),
+    "alerts": ("take", "decided", "resolved", "joined"),
     "outbox": ("put", "claim", "delivered", "failed"),
     "switches": ("press",),
     "tokens": ("add", "revoke", "used"),

@@ -23,6 +23,7 @@ from remediate.domain.runbook import ParameterValue, Phase, Runbook
 from remediate.domain.storm import Attempt, LiveRun
 from remediate.domain.switch import Switch
 from remediate.domain.value import Value
+from remediate.engine.alert_ports import Alerts
 
 
 class PhaseRequest(Value):
@@ -473,3 +474,4 @@ class Ports:
     clock: Clock
     workflows: Workflows
     outbox: Outbox
+    alerts: Alerts

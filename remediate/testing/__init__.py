@@ -10,7 +10,9 @@ Each twin passes the same contract tests as the real adapter that it stands for.
 
 from __future__ import annotations
 
+from remediate.engine.alert_ports import Alerts
 from remediate.engine.ports import Approvals, Clock, Executor, Locks, Outbox, Ports, Store, Switches, Workflows
+from remediate.testing.alerts import MemoryAlerts
 from remediate.testing.approvals import MemoryApprovals
 from remediate.testing.audit import MemoryTarget, MemoryTrail, PlainKeys
 from remediate.testing.clock import EPOCH, FrozenClock
@@ -29,6 +31,7 @@ __all__ = [
     "FakeExecutor",
     "FrozenClock",
     "InlineWorkflows",
+    "MemoryAlerts",
     "MemoryApprovals",
     "MemoryLocks",
     "MemoryOutbox",
@@ -53,6 +56,7 @@ def ports(  # noqa: PLR0913  # one per port
     clock: Clock | None = None,
     workflows: Workflows | None = None,
     outbox: Outbox | None = None,
+    alerts: Alerts | None = None,
 ) -> Ports:
     """Return ports for a test: the ones that are given, and a twin for each of the others."""
     return Ports(
@@ -64,4 +68,5 @@ def ports(  # noqa: PLR0913  # one per port
         clock=clock or FrozenClock(),
         workflows=workflows or InlineWorkflows(),
         outbox=outbox or MemoryOutbox(),
+        alerts=alerts or MemoryAlerts(),
     )

@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 from remediate.adapters.store.words import Text
 
 #: The newest migration; the store is upgraded when it finds another one.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 metadata = MetaData()
 
@@ -226,4 +226,29 @@ switches = Table(
     Column("reason", Text, nullable=False),
     Column("at", Moment, nullable=False),
     Column("after", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("source", String(64), nullable=False),
+    #: The alert as it was delivered first.
+    Column("body", JSON, nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Column("deliveries", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("decision", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("runbook", String(64), nullable=False),
+    Column("mode", String(16), nullable=False),
+    #: Not a foreign key: an alert that no run was made of has none.
+    Column("run_id", String(64), nullable=False),
+    Column("incident_id", String(64), nullable=False),
+    Column("resolved_at", Moment, nullable=True),
+    Index("alerts_by_fingerprint", "fingerprint", "starts_at"),
+    Index("alerts_by_run", "run_id"),
+    Index("alerts_open", "resolved_at", "first_seen"),
 )
