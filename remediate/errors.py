@@ -5,6 +5,7 @@ RemediateError
 │   ├── UnknownRunbook
 │   ├── UnknownHost
 │   ├── UnknownRun
+│   ├── UnknownIncident
 │   ├── UnknownToken
 │   ├── UnknownAlert
 │   ├── InvalidParameter
@@ -15,6 +16,7 @@ RemediateError
 │   ├── HostBusy
 │   └── NotAllowed             the person may not do this, or is not known
 ├── DeliveryFailed             a notice did not reach its channel
+├── MonitoringFailed           Prometheus or Alertmanager does not answer, or answers nonsense
 ├── IllegalTransition          a run was asked to do what its state does not allow
 └── EngineFailure              something that should not happen: a defect, or a broken installation
     ├── ExecutorFailure
@@ -62,6 +64,12 @@ class UnknownHost(UsageError):
 
 class UnknownRun(UsageError):
     """No run, or more than one, has this id."""
+
+    http_status = 404
+
+
+class UnknownIncident(UsageError):
+    """No incident, or more than one, has this id."""
 
     http_status = 404
 
@@ -130,6 +138,13 @@ class DeliveryFailed(RemediateError):
         super().__init__(message)
         self.permanent = permanent
         self.wait = wait
+
+
+class MonitoringFailed(RemediateError):
+    """Prometheus or Alertmanager does not answer, or its answer cannot be understood."""
+
+    http_status = 502
+    retry_can_help = True
 
 
 class IllegalTransition(RemediateError):
