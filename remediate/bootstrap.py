@@ -27,8 +27,10 @@ from remediate.adapters.store.audit import DatabaseTrail
 from remediate.adapters.store.connection import Database, open_database
 from remediate.adapters.store.database import DatabaseStore
 from remediate.adapters.store.handover import DatabaseCounts
+from remediate.adapters.store.incidents import DatabaseIncidents
 from remediate.adapters.store.locks import AdvisoryLocks
 from remediate.adapters.store.outbox import DatabaseOutbox
+from remediate.adapters.store.silences import DatabaseSilences
 from remediate.adapters.store.switches import DatabaseSwitches
 from remediate.adapters.store.tokens import DatabaseTokens
 from remediate.adapters.threads import ThreadWorkflows
@@ -148,6 +150,8 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
             ),
             outbox=watched(DatabaseOutbox(database), "outbox"),
             alerts=watched(DatabaseAlerts(database), "alerts"),
+            incidents=watched(DatabaseIncidents(database), "incidents"),
+            silences=watched(DatabaseSilences(database), "silences"),
         )
         catalogue = Catalogue(settings.content)
         policy = (settings.storm, settings.freezes)

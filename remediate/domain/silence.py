@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pydantic import JsonValue
+
 from remediate.domain.alert import Alert
+from remediate.domain.audit import ENGINE, AuditEntry
 from remediate.domain.run import OWNED, RunStatus
 from remediate.domain.runbook import Phase, Runbook
 from remediate.domain.value import Value
@@ -72,6 +75,12 @@ def longest_action(runbook: Runbook) -> timedelta:
     acting = [limits.timeout for phase, limits in runbook.phases.items() if phase not in {Phase.DIAGNOSE, Phase.VERIFY}]
     # The proof by the alert's expression may take as long as the verification itself.
     return sum(acting, _MARGIN) + 2 * runbook.limits(Phase.VERIFY).longest
+
+
+def silence_entry(kept: KeptSilence, action: str, now: datetime) -> AuditEntry:
+    """Return the entry of the trail about a silence; it stands in the timeline of its run."""
+    details: dict[str, JsonValue] = {"source": kept.source, "alert": kept.alert, "until": kept.ends_at.isoformat()}
+    return AuditEntry(at=now, actor=ENGINE, action=action, subject=f"{kept.run_id}/silence", details=details)
 
 
 def is_over(status: RunStatus) -> bool:

@@ -58,6 +58,10 @@ class Alerts(Protocol):
         """Return the alerts that a run was made of, oldest first."""
         ...
 
+    def of_incident(self, incident_id: str) -> tuple[AlertRecord, ...]:
+        """Return the alerts that belong to an incident, oldest first."""
+        ...
+
     def open_ones(self, *, limit: int = 1000) -> tuple[AlertRecord, ...]:
         """Return the alerts that still fire as far as we were told, newest first."""
         ...

@@ -24,6 +24,8 @@ from remediate.domain.storm import Attempt, LiveRun
 from remediate.domain.switch import Switch
 from remediate.domain.value import Value
 from remediate.engine.alert_ports import Alerts
+from remediate.engine.incident_ports import Incidents
+from remediate.engine.monitoring import Silences
 
 
 class PhaseRequest(Value):
@@ -475,3 +477,5 @@ class Ports:
     workflows: Workflows
     outbox: Outbox
     alerts: Alerts
+    incidents: Incidents
+    silences: Silences

@@ -83,6 +83,11 @@ class MemoryAlerts:
         """Return the alerts that a run was made of, oldest first."""
         return tuple(one for one in reversed(self._newest()) if one.answer.run_id == run_id)
 
+    def of_incident(self, incident_id: str) -> tuple[AlertRecord, ...]:
+        """Return the alerts that belong to an incident, oldest first."""
+        found = [record for record in self._records.values() if record.incident_id == incident_id]
+        return tuple(sorted(found, key=lambda record: (record.first_seen, record.key)))
+
     def open_ones(self, *, limit: int = 1000) -> tuple[AlertRecord, ...]:
         """Return the alerts that still fire as far as we were told, newest first."""
         return tuple(one for one in self._newest() if one.is_open)[:limit]

@@ -91,6 +91,10 @@ class DatabaseAlerts:
         """Return the alerts that a run was made of, oldest first."""
         return self._found(_select(alerts.c.run_id == run_id).order_by(alerts.c.first_seen, alerts.c.key))
 
+    def of_incident(self, incident_id: str) -> tuple[AlertRecord, ...]:
+        """Return the alerts that belong to an incident, oldest first."""
+        return self._found(_select(alerts.c.incident_id == incident_id).order_by(alerts.c.first_seen, alerts.c.key))
+
     def open_ones(self, *, limit: int = 1000) -> tuple[AlertRecord, ...]:
         """Return the alerts that still fire as far as we were told, newest first."""
         return self._found(_newest(_select(alerts.c.resolved_at.is_(None)), limit))
