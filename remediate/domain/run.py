@@ -136,6 +136,8 @@ class Origin(Value):
     override_reason: str = ""
     #: What carries it: the command that asked for it, or the service that it was handed over to.
     carrier: Carrier = "command"
+    #: Up to which level the rule about its alert lets it act without a human; None: no rule does.
+    unattended: int | None = Field(default=None, ge=0, le=4)
 
 
 class Run(Origin):

@@ -73,3 +73,11 @@ class Alerts(Protocol):
     def alerts(self, *, limit: int = 100) -> tuple[AlertRecord, ...]:
         """Return alerts, newest first."""
         ...
+
+
+class AlertSource(Protocol):
+    """A source that can be asked back: which alerts it holds now."""
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Return every alert that fires now; raises RemediateError when it does not answer as it should."""
+        ...

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import TypeVar
 
+from remediate.domain.alert import AlertDecision
 from remediate.domain.alert_proof import joined
-from remediate.domain.approval import TERMINAL, Answer, Asking, Consent, consent, tally
+from remediate.domain.approval import TERMINAL, Answer, Asking, Consent, consent, tally, unattended_consent
 from remediate.domain.audit import ENGINE
 from remediate.domain.child_runs import HandOver, hand_overs
 from remediate.domain.identity import Principal
@@ -136,7 +137,7 @@ class Walk:
             reason = "not cured: nothing that is safe to do would help. " + _notes(findings)
             return self._end_early(run, RunStatus.FAILED, reason)
         if refusal := self._refused(run):
-            return self._end_early(run, RunStatus.PARKED, refusal)
+            return self._parked(run, refusal)
         run = self._seek_approval(run)
         return self.carry_out(run, stop) if run.status is RunStatus.APPROVED else run
 
@@ -207,7 +208,7 @@ class Walk:
                 reason = "writing down what will be touched" + (f"; {note}" if note else "")
                 run = self._moved(run, RunStatus.SNAPSHOTTING, reason)
         except Refused as refused:
-            return self._end_early(run, RunStatus.PARKED, f"{refused.message} {refused.next_step}".strip())
+            return self._parked(run, f"{refused.message} {refused.next_step}".strip())
         self._told(run)
         with self._silencing.during(run, self._runbook):
             return self._carried_out(run, hosts, stop)
@@ -280,8 +281,21 @@ class Walk:
             return f"{refused.message} {refused.next_step}".strip()
         return ""
 
+    def _parked(self, run: Run, refusal: str) -> Run:
+        """Park a run that the policy about storms refuses; the alert that it was made of says so as well."""
+        now = self._ports.clock.now()
+        with self._ports.store.together():
+            by_alert = run.started_by is StartedBy.ALERT
+            run = (self._ended if by_alert else self._moved)(run, RunStatus.PARKED, refusal)
+            for record in self._ports.alerts.of_run(run.id) if by_alert else ():
+                answer = record.answer.model_copy(update={"decision": AlertDecision.REFUSED, "reason": refusal})
+                self._ports.alerts.decided(record.key, answer, now)
+        return self._told(run)
+
     def _seek_approval(self, run: Run) -> Run:
         plan = _plan_of(run)
+        if run.started_by is StartedBy.ALERT:
+            return self._seek_unattended(run, plan)
         given = consent(plan.level, people=plan.people, requester_level=self._staff.level_of(run.requested_by))
         if given is Consent.NOT_NEEDED:
             return self._move(run, RunStatus.APPROVED, given.value)
@@ -290,6 +304,18 @@ class Walk:
             return self._told(inherited)
         answer = self._ask(plan) if given is Consent.ASK and run.started_by is StartedBy.PERSON else None
         return run if answer is None else self._told(self._answered(run, approved=answer))
+
+    def _seek_unattended(self, run: Run, plan: Plan) -> Run:
+        """Let the rule about its alert approve a run where it does, and ask people where it does not."""
+        given = unattended_consent(plan.level, people=plan.people, unattended=run.unattended)
+        if given.is_enough:
+            return self._move(run, RunStatus.APPROVED, given.reason)
+        asked = plan.model_copy(
+            update={"level": max(plan.level, 1), "level_reasons": (*plan.level_reasons, given.reason)}
+        )
+        run = self._told(self._approvals.ask(run, asked, self._runbook))
+        inherited = self._inherited(run)
+        return self._told(inherited) if inherited else run
 
     def _answered(self, run: Run, *, approved: bool) -> Run:
         """Record the answer of the on-call engineer who typed the command."""

@@ -65,6 +65,7 @@ runs = Table(
     Column("override_reason", Text, nullable=False, server_default=""),
     Column("stop_asked_by", String(128), nullable=False, server_default=""),
     Column("carrier", String(16), nullable=False, server_default="command"),
+    Column("unattended", Integer, nullable=True),
     Column("continues", String(64), nullable=False, server_default=""),
     Column("parent", String(64), nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="0"),

@@ -1,4 +1,4 @@
-"""Alerts that were delivered to us."""
+"""Alerts that were delivered to us, and how far their runs may go without a human."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def upgrade() -> None:
     )
     op.create_index("alerts_by_fingerprint", "alerts", ["fingerprint", "starts_at"])
     op.create_index("alerts_by_run", "alerts", ["run_id"])
+    op.add_column("runs", sa.Column("unattended", sa.Integer, nullable=True))
     op.create_index("alerts_open", "alerts", ["resolved_at", "first_seen"])
 
 
