@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from remediate import faults
+from remediate.adapters.alertmanager import Alertmanager
 from remediate.adapters.ansible.executor import AnsibleExecutor
 from remediate.adapters.clock import SystemClock
 from remediate.adapters.event_log import EventLog
@@ -20,6 +21,7 @@ from remediate.adapters.heads import SendMail, head_targets
 from remediate.adapters.locks import FileLocks
 from remediate.adapters.notify import channels
 from remediate.adapters.os_user import os_user
+from remediate.adapters.prometheus import Prometheus
 from remediate.adapters.signing import AuditKey
 from remediate.adapters.store.alerts import DatabaseAlerts
 from remediate.adapters.store.approvals import DatabaseApprovals
@@ -43,11 +45,13 @@ from remediate.domain.notice import Notice
 from remediate.domain.people import Person
 from remediate.domain.rotation import on_call_at
 from remediate.engine.admission import Admission
+from remediate.engine.alert_watch import AlertWatch
 from remediate.engine.announcement import announcer
 from remediate.engine.audit import AuditTrail
 from remediate.engine.dispatch import PATIENCE, Dispatcher
 from remediate.engine.handover import Handover
 from remediate.engine.identity import Identity
+from remediate.engine.monitoring import Watcher, Watchers
 from remediate.engine.ports import Clock, Locks, Ports, Workflows
 from remediate.engine.remediation import Remediation
 from remediate.engine.staff import Staff
@@ -77,11 +81,18 @@ class Installation:
     identity: Identity
     #: The user of this machine that asks, where no token is shown.
     os_user: str
+    #: What there is to ask about the alerts of each source.
+    watchers: Watchers
 
     @property
     def watch(self) -> Watch:
         """What keeps deadlines and brings forward what waits for nobody."""
         return Watch(self.ports, self.remediation, also=self._also, observe=self.log.write, tell=self.log.trouble)
+
+    @property
+    def alert_watch(self) -> AlertWatch:
+        """What keeps silences, alerts and incidents in step with what becomes of runs."""
+        return AlertWatch(self.ports, self.watchers, self.remediation.incidents, tell=self.log.trouble)
 
     def serve(self, stop: Event) -> None:
         """Work for the whole site until `stop`, which is also set when another service may take over.
@@ -91,12 +102,15 @@ class Installation:
         self.ports.workflows.launch(stop)
         telling = Thread(target=self.dispatcher().run, args=(stop,), name="dispatcher", daemon=True)
         telling.start()
+        alerts = Thread(target=self.alert_watch.keep, args=(stop,), name="alert-watch", daemon=True)
+        alerts.start()
         try:
             self.watch.keep(stop, everything=True)
         finally:
             stop.set()
             self.ports.workflows.close()
             telling.join(PATIENCE.total_seconds())
+            alerts.join(PATIENCE.total_seconds())
 
     def deliver(self) -> None:
         """Send what is due, for a command that no service sends for; what does not arrive waits for the next one."""
@@ -157,11 +171,12 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
         policy = (settings.storm, settings.freezes)
         admission = Admission(ports.store, ports.switches, *policy, ports.clock, executor.hosts)
         audit = _audit(settings, database, ports.clock)
+        watchers = _watchers(settings)
         opened = Installation(
             settings,
             catalogue,
             ports,
-            Remediation(ports, catalogue, Surroundings(_staff(settings, ports, catalogue), admission)),
+            Remediation(ports, catalogue, Surroundings(_staff(settings, ports, catalogue), admission, watchers)),
             Handover(ports.store, DatabaseCounts(database)),
             log,
             admission=admission,
@@ -169,6 +184,7 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
             audit=audit,
             identity=Identity(watched(DatabaseTokens(database), "tokens"), settings.people, ports.clock, audit.trail),
             os_user=os_user(),
+            watchers=watchers,
         )
         yield opened
         if executing and not service:
@@ -193,6 +209,17 @@ def _sign_head(audit: AuditTrail, clock: Clock, log: EventLog) -> None:
         log.write_head(audit.sign_if_due(clock.now()))
     except RemediateError as error:
         log.head_failed(error.message)
+
+
+def _watchers(settings: Settings) -> Watchers:
+    """Return what there is to ask about the alerts of each source; nobody is asked yet."""
+    return {
+        name: Watcher(
+            monitoring=Prometheus(source.monitoring) if source.monitoring else None,
+            messenger=watched(Alertmanager(source.messenger, name), "messenger") if source.messenger else None,
+        )
+        for name, source in settings.sources.items()
+    }
 
 
 def _locks(settings: Settings, database: Database) -> Locks:

@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from remediate.adapters.json_api import NOTHING, JsonApi
-from remediate.adapters.prometheus import Understood, moment
+from remediate.adapters.prometheus import Understood
 from remediate.catalog.endpoint import Endpoint
+from remediate.domain.alert import Alert
+from remediate.domain.alert_payload import read_active
 from remediate.domain.silence import AUTHOR, Silence
-from remediate.engine.monitoring import ActiveAlert
 
 
 class Alertmanager:
-    """Implements the port `Messenger`."""
+    """Implements the ports `Messenger` and `AlertSource`."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, source: str) -> None:
         self._api = JsonApi("Alertmanager", endpoint)
+        self._source = source
 
-    def alerts(self) -> tuple[ActiveAlert, ...]:
+    def alerts(self) -> tuple[Alert, ...]:
         """Return the alerts that it holds and that have not resolved, those that are silenced too."""
         found = self._api.get("/api/v2/alerts")
         with Understood(self._api, "alerts"):
-            return tuple(_alert(one) for one in _listed(found))
+            return tuple(read_active(one, self._source) for one in _listed(found))
 
     def silence(self, wanted: Silence) -> str:
         """Make a silence and return its id."""
@@ -72,15 +74,6 @@ def _listed(found: Any) -> list[Any]:
     if not isinstance(found, list):
         raise TypeError("no list")
     return found
-
-
-def _alert(found: Any) -> ActiveAlert:
-    return ActiveAlert(
-        fingerprint=found["fingerprint"],
-        labels=found["labels"],
-        starts_at=moment(found["startsAt"]),
-        suppressed=found["status"]["state"] == "suppressed",
-    )
 
 
 def _checked_id(text: Any) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from remediate.catalog.endpoint import Endpoint
 from remediate.catalog.secret import SecretReference
 
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -91,6 +92,11 @@ class HttpSettings(BaseModel):
         return self
 
 
+def _endpoint(written: str | Endpoint | None) -> Endpoint | None:
+    """An address alone is an endpoint with everything else as usual."""
+    return Endpoint(url=written) if isinstance(written, str) else written
+
+
 class SourceEntry(BaseModel):
     """Who may post alerts, how it proves who it is, and where it can be asked back."""
 
@@ -110,10 +116,23 @@ class SourceEntry(BaseModel):
     timestamp_header: _HeaderName | None = Field(
         default=None, description="The header that holds the signed time; what is older than 5 minutes is refused."
     )
-    url: BaseUrl | None = Field(default=None, description="Its API: alerts that it left out are fetched there.")
-    prometheus: BaseUrl | None = Field(
+    url: BaseUrl | Endpoint | None = Field(
+        default=None,
+        description="Its API: alerts that it left out are fetched there, and those of a run are silenced there.",
+    )
+    prometheus: BaseUrl | Endpoint | None = Field(
         default=None, description="The Prometheus whose rules make its alerts: a cure is proven there."
     )
+
+    @property
+    def messenger(self) -> Endpoint | None:
+        """Where its API is; Grafana has another one."""
+        return _endpoint(self.url) if self.kind == "alertmanager" else None
+
+    @property
+    def monitoring(self) -> Endpoint | None:
+        """Where the Prometheus is whose rules make its alerts."""
+        return _endpoint(self.prometheus)
 
     @model_validator(mode="after")
     def _proves_who_it_is(self) -> Self:

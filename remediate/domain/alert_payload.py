@@ -170,6 +170,13 @@ def _alert(given: object, source: str) -> Alert:
     )
 
 
+def read_active(given: object, source: str) -> Alert:
+    """Return an alert as Alertmanager lists those that have not resolved; raises ValueError with the first problem."""
+    if not isinstance(given, dict):
+        raise ValueError("an object is wanted")
+    return _alert({**given, "status": "firing"}, source)
+
+
 def _moment(given: object, field: str) -> datetime:
     match = _MOMENT.match(given) if isinstance(given, str) and len(given) < 64 else None
     if match is None:

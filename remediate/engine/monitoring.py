@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from remediate.domain.alert import Alert
 from remediate.domain.alert_rule import AlertRule, ScrapeTarget, Series
 from remediate.domain.silence import KeptSilence, Silence
 from remediate.domain.value import Value
@@ -17,16 +18,6 @@ class Answer(Value):
 
     series: tuple[Series, ...]
     warnings: tuple[str, ...] = ()
-
-
-class ActiveAlert(Value):
-    """An alert that Alertmanager holds: it has not resolved."""
-
-    fingerprint: str
-    labels: dict[str, str]
-    starts_at: datetime
-    #: Whether nobody is told of it, because it is silenced or inhibited.
-    suppressed: bool = False
 
 
 class Monitoring(Protocol):
@@ -52,7 +43,7 @@ class Monitoring(Protocol):
 class Messenger(Protocol):
     """What tells us of alerts. Every method raises MonitoringFailed when it does not answer as it should."""
 
-    def alerts(self) -> tuple[ActiveAlert, ...]:
+    def alerts(self) -> tuple[Alert, ...]:
         """Return the alerts that it holds and that have not resolved, those that are silenced too."""
         ...
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from threading import RLock
 
+from remediate.domain.alert import Alert
 from remediate.domain.alert_rule import AlertRule, ScrapeTarget, Series
 from remediate.domain.silence import KeptSilence, Silence
-from remediate.engine.monitoring import ActiveAlert, Answer
+from remediate.engine.monitoring import Answer
 from remediate.errors import MonitoringFailed
 
 
@@ -64,14 +65,14 @@ class FakeMessenger:
     """Implements the port `Messenger`: alerts are given, silences are remembered; it may be unreachable."""
 
     def __init__(self) -> None:
-        self.held: list[ActiveAlert] = []
+        self.held: list[Alert] = []
         self.configured = ""
         self.trouble = ""
         #: Every silence that was made, by its id; and the ids of those that stand.
         self.made: dict[str, Silence] = {}
         self.standing: set[str] = set()
 
-    def alerts(self) -> tuple[ActiveAlert, ...]:
+    def alerts(self) -> tuple[Alert, ...]:
         """Return the alerts that were given."""
         self._reach()
         return tuple(self.held)

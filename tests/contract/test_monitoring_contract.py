@@ -18,9 +18,10 @@ from remediate.adapters.alertmanager import Alertmanager
 from remediate.adapters.json_api import JsonApi
 from remediate.adapters.prometheus import Prometheus, moment
 from remediate.catalog.endpoint import Endpoint
+from remediate.domain.alert import Alert, AlertStatus
 from remediate.domain.alert_rule import AlertRule, ScrapeTarget, Series
 from remediate.domain.silence import Silence, comment
-from remediate.engine.monitoring import ActiveAlert, Answer, Messenger, Monitoring
+from remediate.engine.monitoring import Answer, Messenger, Monitoring
 from remediate.errors import MonitoringFailed
 from remediate.testing import EPOCH
 from remediate.testing.monitoring import FakeMessenger, FakeMonitoring
@@ -38,7 +39,15 @@ BROKEN = RULE.model_copy(update={"name": "Broken", "trouble": "many-to-many matc
 TARGET = ScrapeTarget(labels={"instance": "near:9100", "job": "node"}, up=True, last_scrape=EPOCH)
 DOWN = ScrapeTarget(labels={"instance": "far:9100", "job": "node"}, up=False, last_scrape=None)
 FOUND = Series(labels={"__name__": "disk_used", "instance": "near:9100"}, value=95.5)
-ALERT = ActiveAlert(fingerprint="0a1b2c3d4e5f6071", labels=LABELS, starts_at=EPOCH, suppressed=True)
+ALERT = Alert(
+    source="main",
+    fingerprint="0a1b2c3d4e5f6071",
+    status=AlertStatus.FIRING,
+    labels=LABELS,
+    annotations={"summary": "<b>"},
+    starts_at=EPOCH,
+    generator_url="http://prometheus/graph",
+)
 WANTED = Silence(
     run_id="20260105-030000-bcdf",
     source="main",
@@ -190,7 +199,7 @@ def monitoring(request: pytest.FixtureRequest) -> Monitoring:
 def messenger(request: pytest.FixtureRequest) -> Messenger:
     if request.param == "real":
         served = Served(request.getfixturevalue("server"))
-        return Alertmanager(endpoint(served.server))
+        return Alertmanager(endpoint(served.server), "main")
     twin = FakeMessenger()
     twin.held.append(ALERT)
     twin.configured = "route:\n  receiver: nobody\n"
@@ -235,7 +244,7 @@ def test_a_silence_is_made_found_again_and_ended_once_and_for_all(messenger: Mes
 
 def test_a_silence_is_for_exactly_the_labels_of_the_alert(server: HTTPServer) -> None:
     served = Served(server)
-    made = Alertmanager(endpoint(server)).silence(WANTED)
+    made = Alertmanager(endpoint(server), "main").silence(WANTED)
 
     sent = served.silences[made]
     assert sent["matchers"] == [
@@ -247,7 +256,7 @@ def test_a_silence_is_for_exactly_the_labels_of_the_alert(server: HTTPServer) ->
 
 def test_a_silence_of_others_is_left_alone_whatever_it_says(server: HTTPServer) -> None:
     served = Served(server)
-    alertmanager = Alertmanager(endpoint(server))
+    alertmanager = Alertmanager(endpoint(server), "main")
     served.silences[alertmanager.silence(WANTED)]["createdBy"] = "omar"
 
     assert alertmanager.silences(WANTED.comment) == ()
@@ -256,13 +265,13 @@ def test_a_silence_of_others_is_left_alone_whatever_it_says(server: HTTPServer) 
 def test_an_unknown_silence_is_over(server: HTTPServer) -> None:
     server.expect_request("/api/v2/silence/gone").respond_with_data("", status=404)
 
-    Alertmanager(endpoint(server)).unsilence("gone")
+    Alertmanager(endpoint(server), "main").unsilence("gone")
 
 
 @pytest.mark.parametrize("hostile", ["../../-/reload", "a/b", "a?b", "", "ü", "a" * 65])
 def test_an_id_is_never_a_path(server: HTTPServer, hostile: str) -> None:
     with pytest.raises(MonitoringFailed, match="another form"):
-        Alertmanager(endpoint(server)).unsilence(hostile)
+        Alertmanager(endpoint(server), "main").unsilence(hostile)
 
     assert server.log == []
 
@@ -278,11 +287,11 @@ USES: dict[str, Callable[[Endpoint], object]] = {
     "targets": lambda at: Prometheus(at).targets(),
     "ask": lambda at: Prometheus(at).ask("x"),
     "time": lambda at: Prometheus(at).time(),
-    "alerts": lambda at: Alertmanager(at).alerts(),
-    "silence": lambda at: Alertmanager(at).silence(WANTED),
-    "silences": lambda at: Alertmanager(at).silences("x"),
-    "unsilence": lambda at: Alertmanager(at).unsilence("a1"),
-    "configuration": lambda at: Alertmanager(at).configuration(),
+    "alerts": lambda at: Alertmanager(at, "main").alerts(),
+    "silence": lambda at: Alertmanager(at, "main").silence(WANTED),
+    "silences": lambda at: Alertmanager(at, "main").silences("x"),
+    "unsilence": lambda at: Alertmanager(at, "main").unsilence("a1"),
+    "configuration": lambda at: Alertmanager(at, "main").configuration(),
 }
 ANY_PATH = re.compile("/.*")
 NONSENSE = ["", "nonsense", "[1]", "{}", "null", '{"status": "success", "data": {"result": 1}}', "[" * 5000, "\xff"]
@@ -324,7 +333,7 @@ def test_a_longer_answer_than_anybody_needs_is_not_read(server: HTTPServer, monk
     server.expect_request("/api/v2/alerts").respond_with_data(f'["{"x" * 2000}"]')
 
     with pytest.raises(MonitoringFailed, match="longer than 1000 bytes"):
-        Alertmanager(endpoint(server)).alerts()
+        Alertmanager(endpoint(server), "main").alerts()
 
 
 def test_an_answer_that_drips_for_ever_is_given_up(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +366,7 @@ def test_a_proxy_of_the_environment_is_not_used(server: HTTPServer, monkeypatch:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     server.expect_request("/api/v2/alerts").respond_with_json([])
 
-    assert Alertmanager(endpoint(server)).alerts() == ()
+    assert Alertmanager(endpoint(server), "main").alerts() == ()
 
 
 @pytest.mark.parametrize("twin", [FakeMonitoring(lambda: EPOCH).rules, FakeMessenger().alerts])
