@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Self
 
-from remediate.bootstrap import installation
+from remediate.bootstrap import Installation, installation
+from remediate.domain.alert import AlertRecord
 from remediate.domain.approval import Answer, ApprovalDecision, ApprovalRequest
 from remediate.domain.breaker import Breaker
 from remediate.domain.identity import Permission, Principal, Token, self_approves
@@ -35,6 +37,9 @@ from remediate.engine.walk import AskPerson, unattended
 from remediate.engine.watch import service_is_there
 from remediate.errors import NotAllowed
 from remediate.interfaces.live import FollowedRun, Going, LiveRun
+
+#: What is done beside a service while it works.
+BesideSite = Callable[[Installation, Callable[[], None]], AbstractContextManager[object]]
 
 
 def _agreeing_to(seen: Plan | None) -> AskPerson:
@@ -70,12 +75,27 @@ class Site:
     the user of this machine to. What that person may not do raises NotAllowed, and is not begun.
     """
 
-    def __init__(self, path: Path, *, executing: bool = True, service: bool = False, token: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        executing: bool = True,
+        service: bool = False,
+        token: str | None = None,
+        joined: Installation | None = None,
+    ) -> None:
+        """Open a site, or join one that is open already, and stays so when this is closed."""
         self._stack = ExitStack()
-        self._site = self._stack.enter_context(installation(path, executing=executing, service=service))
+        opened = installation(path, executing=executing, service=service)
+        self._site = joined or self._stack.enter_context(opened)
+        self._path = path
         self._token = token
         self._access = Access(self._site.identity, self._site.ports, self._who)
         self.settings = self._site.settings
+
+    def acting_as(self, token: str) -> Site:
+        """Return this site as whoever shows the token; it works only as long as this one is open."""
+        return Site(self._path, token=token, joined=self._site)
 
     @property
     def principal(self) -> Principal:
@@ -157,6 +177,29 @@ class Site:
         )
         return self._carried(run, ask if self_approves(principal) else unattended, patient=patient)
 
+    def request(
+        self,
+        runbook: str,
+        *,
+        hosts: Sequence[str] = (),
+        parameters: Mapping[str, object] | None = None,
+        reason: str = "",
+        check: bool = False,
+    ) -> Run:
+        """Record a run for a service of this site to carry, and return it; it begins when its turn comes.
+
+        Nobody is asked at a terminal: what needs approval waits for it.
+        """
+        permission = Permission.REQUEST_RUN if check else Permission.CARRY_OUT
+        principal = self.authorize(permission, runbook=runbook, hosts=hosts)
+        return self._site.remediation.request(
+            runbook,
+            hosts=hosts,
+            parameters=parameters or {},
+            origin=Origin(requested_by=principal.id, reason=reason, carrier="service"),
+            check=check,
+        )
+
     def _origin(self, principal: Principal, reason: str, override_reason: str = "", *, check: bool = False) -> Origin:
         """Who asks, and what carries it: a service where one is there; what only looks is done here at once."""
         served = not check and service_is_there(self._site.ports.locks)
@@ -199,12 +242,16 @@ class Site:
         """The runs that are worked on in this process."""
         return self._site.ports.workflows.carried()
 
-    def serve(self, stop: Event) -> None:
+    def serve(self, stop: Event, beside: BesideSite | None = None) -> None:
         """Work for the whole site until `stop`: carry runs, keep deadlines, send notices; raises Refused.
 
-        The site must have been opened with `service=True`.
+        The site must have been opened with `service=True`. `beside` is entered with the installation, and with what
+        lets the service look at once, when it has its place; `remediate serve` answers HTTP there.
         """
-        self._site.serve(stop)
+        if beside is None:
+            self._site.serve(stop)
+        else:
+            self._site.serve(stop, partial(beside, self._site))
 
     def rollback(self, run: Run | str) -> LiveRun:
         """Take back what a finished run did; raises IllegalTransition when there is nothing to take back."""
@@ -297,6 +344,16 @@ class Site:
         principal = self.authorize(Permission.RESUME_RUN, runbook=run.runbook, hosts=run.hosts)
         resumed = self._site.remediation.resumable(run)
         return self._carried(resumed, ask if self_approves(principal) else unattended, patient=patient)
+
+    def alerts(self, *, only_open: bool = False, limit: int = 100) -> tuple[AlertRecord, ...]:
+        """Return alerts that were delivered and what was decided about them, as far as whoever asks may see them.
+
+        One that no run was made of is seen by whoever sees every run.
+        """
+        kept = self._site.ports.alerts
+        found = kept.open_ones(limit=limit) if only_open else kept.alerts(limit=limit)
+        sees_all = self.allows(Permission.SEE_RUN)
+        return tuple(one for one in found if sees_all or (one.answer.run_id and self._sees(one.answer.run_id)))
 
     def incidents(self, *, only_open: bool = True) -> tuple[Incident, ...]:
         """Return incidents, newest first: what is wrong and not proven cured, and what has to be reviewed."""

@@ -33,6 +33,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 #: None: anybody may, strangers too.
 USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "account": (Permission.ACCOUNT_FOR_RUN, lambda site: site.account(PAST)),
+    # Whoever shows a token is asked who they are at each use, like everybody.
+    "acting_as": (None, lambda site: site.acting_as(TOKEN)),
+    "alerts": (None, lambda site: site.alerts()),
     "allows": (None, lambda site: site.allows(Permission.CARRY_OUT)),
     "answer": (Permission.SEE_RUN, lambda site: site.answer(PAST.id, Answer.APPROVED)),
     "approval": (Permission.SEE_RUN, lambda site: site.approval(PAST.id)),
@@ -56,6 +59,7 @@ USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "phases": (Permission.SEE_RUN, lambda site: site.phases(PAST.id)),
     "plan": (Permission.REQUEST_RUN, lambda site: site.plan("tidy-shelf", hosts=["near"])),
     "recover": (None, lambda site: site.recover()),
+    "request": (Permission.CARRY_OUT, lambda site: site.request("tidy-shelf", hosts=["near"])),
     "resume": (Permission.LIFT_PAUSE, lambda site: site.resume("why")),
     "resume_run": (Permission.RESUME_RUN, lambda site: site.resume_run(PAST.id).wait()),
     "revoke_token": (Permission.REVOKE_TOKEN, lambda site: site.revoke_token("nothing")),
