@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from remediate.adapters.locks import FileLocks
 from remediate.adapters.notify import channels
 from remediate.adapters.os_user import os_user
 from remediate.adapters.prometheus import Prometheus
+from remediate.adapters.secret import resolve
 from remediate.adapters.signing import AuditKey
 from remediate.adapters.store.alerts import DatabaseAlerts
 from remediate.adapters.store.approvals import DatabaseApprovals
@@ -36,7 +37,9 @@ from remediate.adapters.store.silences import DatabaseSilences
 from remediate.adapters.store.switches import DatabaseSwitches
 from remediate.adapters.store.tokens import DatabaseTokens
 from remediate.adapters.threads import ThreadWorkflows
+from remediate.catalog.http import SourceEntry
 from remediate.catalog.loader import Catalogue
+from remediate.catalog.response_rules import check_on_site
 from remediate.catalog.settings import Settings, read_settings
 from remediate.domain.approval import Answer, ApprovalRequest, needed_permission
 from remediate.domain.digest import digest
@@ -44,15 +47,20 @@ from remediate.domain.identity import Allowed, Principal, may
 from remediate.domain.notice import Notice
 from remediate.domain.people import Person
 from remediate.domain.rotation import on_call_at
+from remediate.domain.source_proof import SourceKey
 from remediate.engine.admission import Admission
+from remediate.engine.alert_check import AlertCheck
 from remediate.engine.alert_watch import AlertWatch
 from remediate.engine.announcement import announcer
 from remediate.engine.audit import AuditTrail
 from remediate.engine.dispatch import PATIENCE, Dispatcher
 from remediate.engine.handover import Handover
 from remediate.engine.identity import Identity
+from remediate.engine.intake import Intake, Policy, Receipt
+from remediate.engine.intake_queue import IntakeQueue
 from remediate.engine.monitoring import Watcher, Watchers
 from remediate.engine.ports import Clock, Locks, Ports, Workflows
+from remediate.engine.recall import Recall
 from remediate.engine.remediation import Remediation
 from remediate.engine.staff import Staff
 from remediate.engine.switchboard import Switchboard
@@ -63,6 +71,23 @@ from remediate.errors import RemediateError
 
 #: How long a command waits at its end for notices to be taken by their channels.
 _PATIENCE_AT_THE_END = timedelta(seconds=10)
+
+
+#: What is done beside a service while it works; it is given what lets the service look at once.
+Beside = Callable[[Callable[[], None]], AbstractContextManager[object]]
+
+
+def _nothing(_nudge: Callable[[], None]) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What takes alerts for a site: who may post them, the queue that they wait in, and what fetches the others."""
+
+    keys: Mapping[str, SourceKey]
+    queue: IntakeQueue
+    recall: Recall
 
 
 @dataclass(frozen=True)
@@ -94,18 +119,26 @@ class Installation:
         """What keeps silences, alerts and incidents in step with what becomes of runs."""
         return AlertWatch(self.ports, self.watchers, self.remediation.incidents, tell=self.log.trouble)
 
-    def serve(self, stop: Event) -> None:
+    @property
+    def alert_check(self) -> AlertCheck:
+        """What compares the policy about alerts with what is loaded elsewhere."""
+        return AlertCheck(self.watchers, self.catalogue, self.settings.responses)
+
+    def serve(self, stop: Event, beside: Beside = _nothing) -> None:
         """Work for the whole site until `stop`, which is also set when another service may take over.
 
-        Raises Refused when another service works already, StateUnusable when the right to work was lost.
+        `beside` is entered with what lets the watch look at once, when this service has its place, and left before
+        its work ends. Raises Refused when another service works already, StateUnusable when the right to work was lost.
         """
         self.ports.workflows.launch(stop)
+        watch = self.watch
         telling = Thread(target=self.dispatcher().run, args=(stop,), name="dispatcher", daemon=True)
         telling.start()
         alerts = Thread(target=self.alert_watch.keep, args=(stop,), name="alert-watch", daemon=True)
         alerts.start()
         try:
-            self.watch.keep(stop, everything=True)
+            with beside(watch.nudge):
+                watch.keep(stop, everything=True)
         finally:
             stop.set()
             self.ports.workflows.close()
@@ -120,6 +153,22 @@ class Installation:
     def _also(self) -> None:
         self.ports.workflows.adopt()
         _sign_head(self.audit, self.ports.clock, self.log)
+
+    def reception(self, made: Callable[[Receipt], None]) -> Reception:
+        """Return what takes alerts; `made` is told what came of each transaction.
+
+        Raises InvalidDocument with everything that is wrong with the rules on this site, UsageError when a secret of
+        a source is not where the settings say.
+        """
+        rules = self.settings.responses
+        runbooks = {name: self.catalogue.load(name) for name in {rule.runbook for rule in rules}}
+        check_on_site(rules, runbooks, self.ports.executor.hosts() if rules else ())
+        policy = Policy(rules, runbooks, self.ports.executor.hosts if rules else tuple)
+        intake = Intake(self.ports, policy, self.remediation.approvals, self.remediation.incidents)
+        queue = IntakeQueue(intake, made=made)
+        sources = {name: watcher.messenger for name, watcher in self.watchers.items() if watcher.messenger}
+        keys = {name: _key(name, entry) for name, entry in self.settings.sources.items()}
+        return Reception(keys, queue, Recall(self.ports, sources, queue, self.log.trouble))
 
     def dispatcher(self) -> Dispatcher:
         """Return what sends the notices of this site; the channels are loaded now."""
@@ -190,6 +239,18 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
         if executing and not service:
             _sign_head(audit, ports.clock, log)
             opened.deliver()
+
+
+def _key(name: str, entry: SourceEntry) -> SourceKey:
+    secret = resolve(entry.token or entry.hmac or "").reveal().encode()
+    return SourceKey(
+        name=name,
+        kind=entry.kind,
+        secret=secret,
+        signs=entry.hmac is not None,
+        signature_header=entry.signature_header.lower(),
+        timestamp_header=(entry.timestamp_header or "").lower(),
+    )
 
 
 def _audit(settings: Settings, database: Database, clock: Clock) -> AuditTrail:

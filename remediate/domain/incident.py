@@ -174,12 +174,6 @@ def closing(incident: Incident, runs: Collection[RunStatus], *, firing: int) -> 
     return Closing(over=True, reason="its alerts have resolved; nothing was changed here")
 
 
-def joins(incident: Incident, runbook: str, hosts: Collection[str]) -> bool:
-    """Return whether an alert for a runbook on hosts tells of an incident that is open already."""
-    same = incident.kind is IncidentKind.INCIDENT and incident.is_open and incident.runbook == runbook
-    return same and bool(set(incident.hosts) & set(hosts))
-
-
 def worse(first: Severity, second: Severity) -> Severity:
     """Return the worse of two severities: SEV1 is the worst."""
     return min(first, second, key=lambda severity: severity.value)

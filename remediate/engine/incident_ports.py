@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -14,6 +15,10 @@ class Incidents(Protocol):
 
     def incident(self, incident_id: str) -> Incident:
         """Return the incident with this id, or the only one whose id begins or ends so; raises UnknownIncident."""
+        ...
+
+    def open_of(self, runbook: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the hosts of each open incident of a runbook, by its id, oldest first; reviews are none."""
         ...
 
     def of_run(self, run_id: str) -> Incident | None:

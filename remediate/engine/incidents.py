@@ -14,7 +14,6 @@ from remediate.domain.incident import (
     IncidentKind,
     closing,
     incident_entry,
-    joins,
     worse,
 )
 from remediate.domain.run import Run, RunStatus, StartedBy
@@ -74,8 +73,9 @@ class IncidentDesk:
 
     def _known(self, run: Run) -> Incident | None:
         """Return the open incident that a run tells of as well."""
-        found = self._ports.approvals.incidents(limit=_MOST)
-        return next((one for one in reversed(found) if joins(one, run.runbook, run.hosts)), None)
+        found = self._ports.incidents.open_of(run.runbook)
+        known = next((one for one, hosts in found.items() if set(hosts) & set(run.hosts)), None)
+        return self._ports.incidents.incident(known) if known else None
 
     def _join(
         self, known: Incident, run: Run, alerts: Iterable[AlertRecord], severity: Severity, now: datetime

@@ -16,6 +16,7 @@ from remediate.domain.runbook import Runbook
 from remediate.domain.text import quoted
 from remediate.engine.alert_ports import Taken
 from remediate.engine.approvals import ApprovalFlow
+from remediate.engine.incidents import IncidentDesk
 from remediate.engine.ports import Ports
 
 #: So many runs of alerts may wait for their turn. What comes on top is recorded, and starts nothing: in a storm of
@@ -50,10 +51,11 @@ class Receipt:
 class Intake:
     """Takes alerts. One run is made for each fingerprint and start, however often and by whomever it is delivered."""
 
-    def __init__(self, ports: Ports, policy: Policy, approvals: ApprovalFlow) -> None:
+    def __init__(self, ports: Ports, policy: Policy, approvals: ApprovalFlow, incidents: IncidentDesk) -> None:
         self._ports = ports
         self._policy = policy
         self._approvals = approvals
+        self._incidents = incidents
 
     def take(self, delivered: Sequence[Alert]) -> Receipt:
         """Record alerts, decide about those that are new, and end what is over; raises StateUnusable.
@@ -91,6 +93,8 @@ class Intake:
             receipt.runs.append(run.id)
             answer = answer.model_copy(update={"run_id": run.id})
         self._ports.alerts.decided(alert.key, answer, now)
+        if answer.decision is AlertDecision.ADMITTED:
+            self._incidents.open_for(self._ports.store.run(answer.run_id), self._policy.runbooks[answer.runbook], now)
         receipt.decisions[answer.decision] += 1
 
     def _decided(self, one: Taken, hosts: Sequence[Host], room: int) -> Decided:

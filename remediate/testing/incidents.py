@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from threading import RLock
 
@@ -55,6 +56,11 @@ class MemoryIncidents:
                 listed = ", ".join(sorted(found)[:6])
                 raise UnknownIncident(f"{incident_id!r} may be any of {listed}.", next_step="type more of the id")
             return self._incidents[found[0]]
+
+    def open_of(self, runbook: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the hosts of each open incident of a runbook, by its id, oldest first; reviews are none."""
+        found = reversed(self.newest(only_open=True, limit=len(self._incidents)))
+        return {one.id: one.hosts for one in found if one.runbook == runbook and one.kind is IncidentKind.INCIDENT}
 
     def of_run(self, run_id: str) -> Incident | None:
         """Return the incident that a run belongs to."""

@@ -102,6 +102,17 @@ def test_the_run_that_opened_it_belongs_to_it_and_others_join(kept: Kept) -> Non
     assert kept.incidents.of_run("nothing") is None
 
 
+def test_open_incidents_of_a_runbook_come_with_their_hosts_oldest_first(kept: Kept) -> None:
+    kept.approvals.open_incident(incident("inc-2", opened_at=EPOCH + MINUTE, hosts=("cellar",), run_id=OTHER))
+    kept.approvals.open_incident(incident("inc-1"))
+    kept.approvals.open_incident(incident("inc-3", runbook="disk-full"))
+    kept.approvals.open_incident(incident("rev-1", kind=IncidentKind.REVIEW))
+    kept.approvals.open_incident(incident("inc-4"))
+    kept.approvals.close_incident("inc-4", "cured", EPOCH)
+
+    assert list(kept.incidents.open_of("tidy-shelf").items()) == [("inc-1", ("near", "far")), ("inc-2", ("cellar",))]
+
+
 def test_a_run_stays_in_the_incident_that_it_belongs_to(kept: Kept) -> None:
     kept.approvals.open_incident(incident())
     kept.approvals.open_incident(incident("inc-other", run_id=OTHER))

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from remediate.domain.incident import Incident, IncidentKind, Stage, closing, joins, means, worse
+from remediate.domain.incident import Stage, closing, means, worse
 from remediate.domain.run import RunStatus
 from remediate.domain.runbook import Severity
 from remediate.testing import EPOCH
@@ -76,17 +76,6 @@ def test_it_closes_when_its_alerts_have_resolved_and_nothing_unproven_is_left(
 
     assert decision.over is over
     assert decision.reason
-
-
-def test_an_alert_joins_what_is_open_for_its_runbook_on_its_host() -> None:
-    def may(found: Incident, runbook: str = "tidy-shelf", host: str = "far") -> bool:
-        return joins(found, runbook, [host])
-
-    assert may(incident())
-    assert not may(incident(), host="cellar")
-    assert not may(incident(), runbook="disk-full")
-    assert not may(incident(closed_at=EPOCH))
-    assert not may(incident(kind=IncidentKind.REVIEW))
 
 
 def test_sev1_is_the_worst() -> None:

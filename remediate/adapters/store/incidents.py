@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from remediate.adapters.store import trail
 from remediate.adapters.store.connection import Database
 from remediate.adapters.store.tables import incident_runs, incidents
 from remediate.domain.audit import AuditEntry
-from remediate.domain.incident import Incident
+from remediate.domain.incident import Incident, IncidentKind
 from remediate.errors import UnknownIncident
 
 _COLUMNS = [incidents.c[name] for name in Incident.model_fields]
@@ -39,6 +40,15 @@ class DatabaseIncidents:
             listed = ", ".join(row["id"] for row in found)
             raise UnknownIncident(f"{incident_id!r} may be any of {listed}.", next_step="type more of the id")
         raise UnknownIncident(f"There is no incident {incident_id!r}.", next_step="see `remediate incident list --all`")
+
+    def open_of(self, runbook: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the hosts of each open incident of a runbook, by its id, oldest first; reviews are none."""
+        is_open = (incidents.c.status == "open") & (incidents.c.runbook == runbook)
+        incident = incidents.c.kind == IncidentKind.INCIDENT.value
+        query = select(incidents.c.id, incidents.c.hosts).where(is_open & incident)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(incidents.c.opened_at, incidents.c.id)).all()
+        return {row.id: tuple(row.hosts or ()) for row in rows}
 
     def of_run(self, run_id: str) -> Incident | None:
         """Return the incident that a run belongs to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -13,7 +14,7 @@ import click
 
 from remediate.errors import StateUnusable
 from remediate.interfaces.cli.text import printable
-from remediate.interfaces.library import Site
+from remediate.interfaces.library import BesideSite, Site
 
 
 @click.command(
@@ -32,7 +33,7 @@ def serve_command(path: Path) -> int:
     with Site(path, service=True) as site:
         click.echo(f"Serving {printable(str(path))}. Ctrl-C stops it.")
         try:
-            site.serve(stop)
+            site.serve(stop, _http(site, stop))
         finally:
             if left := site.carried:
                 click.echo(f"Left behind, because it did not stop: {', '.join(left)}. It is interrupted now.", err=True)
@@ -41,3 +42,13 @@ def serve_command(path: Path) -> int:
                 os._exit(0 if sys.exc_info()[0] is None else StateUnusable.exit_code)
     click.echo("Stopped.")
     return 0
+
+
+def _http(site: Site, stop: Event) -> BesideSite | None:
+    """Return what answers HTTP beside the service, where the settings say so."""
+    if site.settings.http is None:
+        return None
+    # A fifth of a second of imports, which no other command has to wait for.
+    from remediate.interfaces.http.server import serving  # noqa: PLC0415  # only a service that listens pays
+
+    return partial(serving, site, stop, lambda address: click.echo(f"Listening at {printable(address)}."))
