@@ -181,10 +181,12 @@ def _may_answer(rule: ResponseRule, name: str, runbook: Runbook) -> bool:
 def _not_routed(loaded: Loaded, expected: Sequence[Expected]) -> Iterator[Misfitting]:
     assert loaded.route is not None  # noqa: S101  # asked by the caller
     for one in expected:
-        labels = {"alertname": one.name, "severity": one.severity}
         found = next((rule.labels for rule in loaded.rules or () if rule.name == one.name), {})
+        labels = {"alertname": one.name, "severity": one.severity, **found}
+        # What a template makes of it is not known.
+        known = {name: value for name, value in labels.items() if "{{" not in value}
         path = f"/webhook/alertmanager/{loaded.source}"
-        if not reaches(loaded.route, {**labels, **found}, path):
+        if not reaches(loaded.route, known, path):
             what = "no route of Alertmanager leads it to a receiver that posts to us"
             remedy = f"add a receiver whose url ends with {path}, and a route to it"
             yield _misfit(loaded, Misfit.NOT_ROUTED, one.name, what, remedy)
