@@ -113,6 +113,7 @@ class Installation:
         """
         self.ports.workflows.launch(stop)
         watch = self.watch
+        self.ports.workflows.whenever_free(watch.nudge)
         telling = Thread(target=self.dispatcher().run, args=(stop,), name="dispatcher", daemon=True)
         telling.start()
         try:

@@ -140,7 +140,7 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("source", ["main", "unknown", "graf"])
 def test_whatever_is_wrong_with_who_posts_the_answer_is_the_same(desk: Desk, wrong: str, source: str) -> None:
-    headers = {name: value.encode("latin-1") for name, value in WRONG[wrong].items()}
+    headers = {name.encode(): value.encode("latin-1") for name, value in WRONG[wrong].items()}
     answer = desk.client.post(f"/webhook/alertmanager/{source}", content=b"\xff not read", headers=headers)
 
     assert answer.status_code == 401
@@ -209,9 +209,9 @@ def test_a_signed_time_has_to_be_now(desk: Desk, away: int, status: int) -> None
 def test_a_time_that_is_none_is_refused(desk: Desk, stamp: str) -> None:
     body = posted(one(), version="1")
     headers = {"x-time": stamp, "x-grafana-alerting-signature": signature(body, stamp)}
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = {name.encode(): value.encode() for name, value in headers.items()}
     answer = desk.client.post(
-        "/webhook/grafana/timed", content=body, headers={"content-type": "application/json", **encoded}
+        "/webhook/grafana/timed", content=body, headers={b"content-type": b"application/json", **encoded}
     )
 
     assert answer.status_code == 401
