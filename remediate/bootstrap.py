@@ -132,6 +132,7 @@ class Installation:
         """
         self.ports.workflows.launch(stop)
         watch = self.watch
+        self.ports.workflows.whenever_free(watch.nudge)
         telling = Thread(target=self.dispatcher().run, args=(stop,), name="dispatcher", daemon=True)
         telling.start()
         alerts = Thread(target=self.alert_watch.keep, args=(stop,), name="alert-watch", daemon=True)

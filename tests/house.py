@@ -75,6 +75,8 @@ class House:
         self._monkeypatch = monkeypatch
         self._opened: list[Site] = []
         self.content: tuple[Path, ...] = (CASES,)
+        #: What else the settings say.
+        self.more: dict[str, Any] = {}
         monkeypatch.setattr(bootstrap, "AnsibleExecutor", lambda _settings: self.executor)
         with self.database() as database:
             DatabaseStore(database).create_run(PAST)
@@ -102,6 +104,7 @@ class House:
             content=self.content,
             people=everybody,
             levels=levels,
+            **self.more,
         )
         self._monkeypatch.setattr(bootstrap, "read_settings", lambda _site: settings)
         self._monkeypatch.setattr(bootstrap, "os_user", lambda: os_user)

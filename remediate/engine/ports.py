@@ -432,6 +432,15 @@ class Workflows(Protocol):
         """
         ...
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more work can be begun here at once; what is started all the same waits for its turn."""
+        ...
+
+    def whenever_free(self, tell: Callable[[], None]) -> None:
+        """Have somebody told each time that work has ended here."""
+        ...
+
     def cancel(self, run_id: str) -> None:
         """Ask the work on a run to stop."""
         ...

@@ -119,7 +119,7 @@ class Watch:
         for one in ours:
             if one.stop_asked_by and not self._ports.locks.alive(one.run_id):
                 self._withdraw(one)
-            elif taken.isdisjoint(one.hosts):
+            elif taken.isdisjoint(one.hosts) and self._ports.workflows.has_room:
                 self._try(one, now)
             taken.update(one.hosts)
 
