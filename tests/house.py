@@ -80,13 +80,17 @@ class House:
         monkeypatch.setattr(bootstrap, "AnsibleExecutor", lambda _settings: self.executor)
         with self.database() as database:
             DatabaseStore(database).create_run(PAST)
-            DatabaseApprovals(database).open_incident(TROUBLE)
 
     @contextmanager
     def database(self) -> Iterator[Database]:
         opened = open_database(self.state)
         yield opened
         opened.dispose()
+
+    def has_trouble(self) -> None:
+        """Record the incident of the past run."""
+        with self.database() as database:
+            DatabaseApprovals(database).open_incident(TROUBLE)
 
     def is_ill(self, *actions: Action, host: str = "near") -> None:
         """Script a host that is ill with these, and is cured when they are done."""

@@ -25,6 +25,7 @@ from tests.identities import grant, people, person
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(tmp_path / "state", monkeypatch)
+    made.has_trouble()
     yield made
     made.close()
 
