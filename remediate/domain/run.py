@@ -250,6 +250,11 @@ class PhaseRecord(Value):
         return sum(task.outcome is TaskOutcome.CHANGED for task in self.tasks)
 
 
+def request_id(run_id: str) -> str:
+    """Return what the ids of all attempts of one request have in common: `20261123-211500-k7qd-2` is a second one."""
+    return "-".join(run_id.split("-")[:3])
+
+
 def new_run_id(now: datetime, suffix: str) -> str:
     """Return a run id that sorts by time and can be read aloud: `20261123-211500-k7qd`."""
     return f"{now:%Y%m%d-%H%M%S}-{suffix}"
