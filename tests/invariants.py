@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from remediate.domain.alert import WITH_RUN, AlertDecision
 from remediate.domain.approval import OVERRIDE_PEOPLE, Answer, Asking
 from remediate.domain.child_runs import MOST_DEPTH, has_ended, newest
 from remediate.domain.incident import IncidentKind
 from remediate.domain.run import OWNED, TRANSITIONS, PhaseOutcome, Run, RunStatus, StartedBy, Transition
 from remediate.domain.runbook import Phase
+from remediate.engine.alert_ports import Alerts
 from remediate.engine.incident_ports import Incidents
 from remediate.engine.ports import Approvals, Store
 
@@ -56,7 +58,10 @@ def _acting_was_approved(store: Store, approvals: Approvals, run: Run, history: 
     assert run.plan is not None, f"{run.id} acted without a plan"
     assert not run.check, f"{run.id} was to look only, and acted"
     assert not set(run.plan.hosts) - set(run.hosts), f"{run.id} acted on hosts that were not asked for"
-    if run.plan.level == 0:
+    if run.plan.level == 0 and run.started_by is not StartedBy.ALERT:
+        return
+    by_rule = run.unattended is not None and run.plan.level <= run.unattended and run.plan.people == 1
+    if run.started_by is StartedBy.ALERT and by_rule:
         return
     request = approvals.request(run.id)
     assert request is not None, f"{run.id} of level {run.plan.level} acted and nobody was asked"
@@ -72,6 +77,20 @@ def _acting_was_approved(store: Store, approvals: Approvals, run: Run, history: 
     for answer in given:
         alone = answer.person == run.requested_by and answer.answer is Answer.APPROVED and run.plan.level > 1
         assert not alone, f"{run.id} was approved by whoever asked for it"
+
+
+def check_alerts(store: Store, alerts: Alerts) -> None:
+    """Check that every alert was decided, and made one run where it made one: none is lost, none is doubled."""
+    records = alerts.alerts(limit=100_000)
+    made = [one.answer.run_id for one in records if one.answer.run_id]
+    runs = {run.id for run in store.runs(limit=100_000) if run.started_by is StartedBy.ALERT}
+    first = {run.id for run in store.runs(limit=100_000) if run.id in runs and not run.continues and not run.parent}
+    assert len(made) == len(set(made)), "one run was made of two alerts"
+    assert set(made) == first, "a run of an alert and its alert do not know each other"
+    assert not [one.key for one in records if one.answer.decision is AlertDecision.UNDECIDED], "an alert was forgotten"
+    for record in records:
+        has_run = record.answer.decision in {*WITH_RUN, AlertDecision.REFUSED}
+        assert has_run or not record.answer.run_id, f"{record.key} was {record.answer.decision} and made a run"
 
 
 def _success_was_proven(store: Store, run: Run, history: tuple[Transition, ...]) -> None:

@@ -9,11 +9,15 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from remediate.domain.alert import AlertDecision
 from remediate.domain.breaker import BreakerState
+from remediate.domain.incident import Stage
 from remediate.domain.run import OWNED, WAITING
+from remediate.domain.runbook import Severity
 from remediate.domain.storm_position import StormPosition
 from remediate.engine.intake import Receipt
-from remediate.engine.ports import Store
+from remediate.engine.ports import Ports
 
+#: More open incidents than these are not counted.
+_MOST_INCIDENTS = 1000
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -44,9 +48,9 @@ class Meters:
         self._ended.inc(receipt.ended)
         self._runs.inc(len(receipt.runs))
 
-    def also(self, store: Store, position: Callable[[], StormPosition], runbooks: Iterable[str]) -> None:
+    def also(self, ports: Ports, position: Callable[[], StormPosition], runbooks: Iterable[str]) -> None:
         """Show as well what the record says at the moment of the question."""
-        self._registry.register(_OfRecord(store, position, tuple(runbooks)))
+        self._registry.register(_OfRecord(ports, position, tuple(runbooks)))
 
     def text(self) -> bytes:
         """Return everything in the text format of Prometheus."""
@@ -56,8 +60,9 @@ class Meters:
 class _OfRecord:
     """Runs by state, the breakers and budgets of the storm policy: read when they are asked for."""
 
-    def __init__(self, store: Store, position: Callable[[], StormPosition], runbooks: tuple[str, ...]) -> None:
-        self._store = store
+    def __init__(self, ports: Ports, position: Callable[[], StormPosition], runbooks: tuple[str, ...]) -> None:
+        self._store = ports.store
+        self._approvals = ports.approvals
         self._position = position
         self._runbooks = runbooks
 
@@ -68,6 +73,7 @@ class _OfRecord:
     def collect(self) -> Iterable[Metric]:
         """Read the record, and return what it says."""
         yield self._runs()
+        yield self._incidents()
         position = self._position()
         yield GaugeMetricFamily(
             "remediate_paused", "Whether somebody has paused the site.", float(bool(position.pause))
@@ -81,6 +87,16 @@ class _OfRecord:
         for runbook in self._runbooks:
             breakers.add_metric([runbook], float(runbook in open_ones))
         yield breakers
+
+    def _incidents(self) -> Metric:
+        stages = [stage.value for stage in Stage if stage is not Stage.CLOSED]
+        counts = dict.fromkeys(((severity.value, stage) for severity in Severity for stage in stages), 0)
+        for incident in self._approvals.incidents(limit=_MOST_INCIDENTS):
+            counts[incident.severity.value, incident.stage.value] += 1
+        found = GaugeMetricFamily("remediate_incidents", "Incidents that are open.", labels=["severity", "stage"])
+        for labels, count in counts.items():
+            found.add_metric(labels, float(count))
+        return found
 
     def _runs(self) -> Metric:
         counts = dict.fromkeys(sorted(status.value for status in OWNED | WAITING), 0)

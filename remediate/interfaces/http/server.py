@@ -45,7 +45,7 @@ def serving(
             nudge()
 
     reception = installation.reception(made)
-    meters.also(installation.ports.store, installation.switchboard.position, installation.catalogue.ids)
+    meters.also(installation.ports, installation.switchboard.position, installation.catalogue.ids)
     server = _server(settings, application(Served(site, installation, reception, meters, stop, nudge)))
     bound = _bound(settings)
     ended = Event()
