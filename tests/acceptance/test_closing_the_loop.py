@@ -20,7 +20,7 @@ from remediate.engine.alert_watch import ASK_EVERY, MISSING_FOR, AlertWatch
 from remediate.engine.incidents import IncidentDesk
 from remediate.engine.monitoring import Watcher
 from remediate.engine.ports import PhaseRequest
-from remediate.errors import IllegalTransition, RemediateError, UsageError
+from remediate.errors import IllegalTransition, RemediateError, StateUnusable, UsageError
 from remediate.testing import EPOCH, FakeMessenger, FakeMonitoring
 from tests.acceptance.conftest import World
 from tests.acceptance.staff import Company
@@ -284,6 +284,23 @@ def test_without_a_prometheus_an_alert_has_to_be_missing_for_a_while(loop: Loop)
     loop.look(ASK_EVERY)
 
     assert loop.world.ports.alerts.open_ones() == ()
+
+
+def test_what_goes_wrong_in_the_watch_is_told_once_and_tried_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, stop = 0, Event()
+
+    def failing() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            stop.set()
+        raise StateUnusable("the record cannot be read")
+
+    monkeypatch.setattr(loop.watch, "look", failing)
+    loop.watch.keep(stop)
+
+    assert looks == 3
+    assert [error.message for error in loop.told] == ["the record cannot be read"]
 
 
 def test_a_second_alert_of_the_same_trouble_joins_and_may_make_it_worse(loop: Loop) -> None:

@@ -203,6 +203,16 @@ def test_open_alerts_come_newest_first_and_no_more_than_are_asked_for(kept: Kept
     assert [one.key for one in kept.alerts.alerts(limit=1)] == [third.key]
 
 
+def test_the_alerts_of_an_incident_come_oldest_first(kept: Kept) -> None:
+    kept.alerts.take([OTHER], EPOCH + MINUTE)
+    kept.alerts.take([alert()], EPOCH)
+    for one in (OTHER, alert()):
+        kept.alerts.joined(one.key, "inc-1")
+
+    assert [one.key for one in kept.alerts.of_incident("inc-1")] == [alert().key, OTHER.key]
+    assert kept.alerts.of_incident("inc-2") == ()
+
+
 @pytest.mark.parametrize("unknown", ["", "nothing", "%", "' or '1'='1"])
 def test_an_unknown_alert_is_said_to_be_unknown(kept: Kept, unknown: str) -> None:
     kept.alerts.take([alert()], EPOCH)
