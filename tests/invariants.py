@@ -141,8 +141,8 @@ def _trouble_is_somebodys(
     if run.started_by is StartedBy.ALERT:
         # It stays open until its alerts have resolved, which may end it without a cure of ours as well.
         incident = incidents[run.id]
-        if joined is None or joined.runs(incident.id)[-1:] != (run.id,):
-            return  # another alert has told of it since
+        if joined is None or len(joined.runs(incident.id)) > 1:
+            return  # another alert may have told of it since
         assert incident.cured_at or not incident.is_open or not cured, f"{run.id} has cured, {incident.id} is open"
         return
     assert incidents[run.id].is_open is not cured, f"the incident of {run.id} is not as its run"

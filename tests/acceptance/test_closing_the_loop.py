@@ -12,7 +12,7 @@ from remediate.adapters.store.database import DatabaseStore
 from remediate.domain.alert import Alert, AlertAnswer, AlertDecision
 from remediate.domain.alert_rule import AlertRule, ScrapeTarget, Series
 from remediate.domain.incident import Incident, Stage
-from remediate.domain.run import Origin, Run, RunStatus, StartedBy
+from remediate.domain.run import Origin, PhaseOutcome, Run, RunStatus, StartedBy
 from remediate.domain.runbook import Phase, Severity
 from remediate.domain.silence import silence_of
 from remediate.engine.alert_proofs import EVERY
@@ -21,7 +21,7 @@ from remediate.engine.incidents import IncidentDesk
 from remediate.engine.monitoring import Watcher
 from remediate.engine.ports import PhaseRequest
 from remediate.errors import IllegalTransition, RemediateError, StateUnusable, UsageError
-from remediate.testing import EPOCH, FakeMessenger, FakeMonitoring
+from remediate.testing import EPOCH, FakeMessenger, FakeMonitoring, Silence
 from tests.acceptance.conftest import World
 from tests.acceptance.staff import Company
 from tests.acceptance.test_walks import BOOK, DUST, scripted
@@ -65,10 +65,10 @@ class Loop:
     def desk(self) -> IncidentDesk:
         return IncidentDesk(self.world.ports, self.world.staff)
 
-    def targets(self) -> list[ScrapeTarget]:
+    def targets(self, ahead: timedelta = timedelta(0)) -> list[ScrapeTarget]:
         now = self.world.clock.now()
         scraped = now - timedelta(seconds=(now - EPOCH).total_seconds() % 5)
-        return [ScrapeTarget(labels={"instance": "near:9100"}, up=True, last_scrape=scraped)]
+        return [ScrapeTarget(labels={"instance": "near:9100"}, up=True, last_scrape=scraped + ahead)]
 
     def _fixing(self, request: PhaseRequest, _stop: Event) -> None:
         self.seen_while_acting.append(set(self.messenger.standing))
@@ -128,6 +128,26 @@ def test_the_proof_waits_until_something_was_scraped_after_the_fix(loop: Loop) -
     # Fixed at the first second, and scraped at every fifth one.
     assert loop.world.clock.waits == [EVERY, EVERY]
     assert run.status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), -timedelta(hours=1)])
+def test_the_moments_of_prometheus_are_by_its_own_clock(loop: Loop, ahead: timedelta) -> None:
+    loop.takes = SECOND
+    there = FakeMonitoring(lambda: loop.world.clock.now() + ahead, [RULE])
+    there.scrapes(lambda: loop.targets(ahead))
+    loop.world.watchers["main"] = Watcher(monitoring=there, messenger=loop.messenger)
+
+    assert loop.walk().status is RunStatus.SUCCEEDED
+    assert loop.world.clock.waits == [EVERY, EVERY]
+
+
+def test_a_run_that_could_not_even_look_calls_a_human(loop: Loop) -> None:
+    loop.world.executor.says("near", Phase.DIAGNOSE, Silence(PhaseOutcome.UNREACHABLE, "it does not answer on SSH"))
+    run = loop.walk()
+
+    assert run.status is RunStatus.UNPROVEN
+    assert loop.company.heard("ended") == ["nadia"]
+    assert loop.incident(run).level == 1
 
 
 def test_an_expression_that_still_finds_it_is_no_cure_whatever_the_runbook_says(loop: Loop) -> None:
