@@ -67,7 +67,10 @@ class Webhook:
     async def _take(self, key: SourceKey, body: bytes) -> Response:
         try:
             delivery = read_delivery(body, key.name, self._kind)
-            await asyncio.wrap_future(self._reception.queue.offer(delivery.alerts))
+            taken = self._reception.queue.offer(delivery.alerts)
+            if not taken.done():
+                await asyncio.wrap_future(taken)
+            taken.result()
         except UnreadableDelivery as error:
             return refusal(error)
         except RemediateError as error:
