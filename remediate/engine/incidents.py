@@ -10,6 +10,7 @@ from remediate.domain.approval import HIGHEST_LEVEL
 from remediate.domain.audit import ENGINE
 from remediate.domain.escalation import ladder_for
 from remediate.domain.incident import (
+    Closing,
     Incident,
     IncidentKind,
     closing,
@@ -119,21 +120,25 @@ class IncidentDesk:
         """Close what is over, and call the next level where nobody has taken an incident on in time."""
         firing = {record.incident_id for record in self._ports.alerts.open_ones(limit=_MOST)}
         for one in self._ports.approvals.incidents(limit=_MOST):
-            if one.kind is IncidentKind.INCIDENT and one.id not in firing:
-                with self._ports.store.together():
-                    self._settle(one, now)
+            # Only what alerts tell of ends by itself; the others are closed with their runs.
+            if one.kind is IncidentKind.INCIDENT and one.began_at and one.id not in firing:
+                self._settle(one, now)
             if _is_silent(one, now):
                 with self._ports.store.together():
                     self._climb(self._ports.incidents.incident(one.id), ENGINE, "nobody has taken it on", now)
 
     def _settle(self, incident: Incident, now: datetime) -> None:
-        alerts = self._ports.alerts.of_incident(incident.id)
-        if not alerts:
-            return  # it is its run's alone, and is closed with that
-        ends = self._ends(incident)
-        decision = closing(incident, ends, firing=sum(record.is_open for record in alerts))
-        if decision.over:
-            self._ports.approvals.close_incident(incident.id, decision.reason, now)
+        """Close an incident that is over; nobody has to wait for this look where it is not."""
+        if not self._closing(incident).over:
+            return
+        with self._ports.store.together():
+            decision = self._closing(self._ports.incidents.incident(incident.id))
+            if decision.over:
+                self._ports.approvals.close_incident(incident.id, decision.reason, now)
+
+    def _closing(self, incident: Incident) -> Closing:
+        firing = sum(record.is_open for record in self._ports.alerts.of_incident(incident.id))
+        return closing(incident, self._ends(incident), firing=firing)
 
     def _ends(self, incident: Incident) -> list[RunStatus]:
         """How the runs of an incident stand; of those that continue one another the last one."""

@@ -125,7 +125,7 @@ def test_every_action_of_the_trail_is_documented() -> None:
         action
         for module in (ROOT / "remediate").rglob("*.py")
         for action in re.findall(
-            r'"((?:access|approval|incident|login|notice|phase|plan|run|switch|task|token)\.[a-z_]+)"',
+            r'"((?:access|alert|approval|incident|login|notice|phase|plan|run|silence|switch|task|token)\.[a-z_]+)"',
             module.read_text(),
         )
     }
