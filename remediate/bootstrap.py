@@ -117,7 +117,8 @@ class Installation:
     @property
     def alert_watch(self) -> AlertWatch:
         """What keeps silences, alerts and incidents in step with what becomes of runs."""
-        return AlertWatch(self.ports, self.watchers, self.remediation.incidents, tell=self.log.trouble)
+        desk, load = self.remediation.incidents, self.catalogue.load
+        return AlertWatch(self.ports, self.watchers, desk, load, tell=self.log.trouble)
 
     @property
     def alert_check(self) -> AlertCheck:
@@ -165,8 +166,7 @@ class Installation:
         runbooks = {name: self.catalogue.load(name) for name in {rule.runbook for rule in rules}}
         check_on_site(rules, runbooks, self.ports.executor.hosts() if rules else ())
         policy = Policy(rules, runbooks, self.ports.executor.hosts if rules else tuple)
-        intake = Intake(self.ports, policy, self.remediation.approvals, self.remediation.incidents)
-        queue = IntakeQueue(intake, made=made)
+        queue = IntakeQueue(Intake(self.ports, policy, self.remediation.approvals), made=made)
         sources = {name: watcher.messenger for name, watcher in self.watchers.items() if watcher.messenger}
         keys = {name: _key(name, entry) for name, entry in self.settings.sources.items()}
         return Reception(keys, queue, Recall(self.ports, sources, queue, self.log.trouble))

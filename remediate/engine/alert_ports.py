@@ -42,6 +42,10 @@ class Alerts(Protocol):
         """Record what was decided about an alert; raises UnknownAlert."""
         ...
 
+    def decided_all(self, answers: Sequence[tuple[AlertRecord, AlertAnswer]], now: datetime) -> None:
+        """Record what was decided about several alerts that are known."""
+        ...
+
     def joined(self, key: str, incident_id: str) -> AlertRecord:
         """Record which incident an alert belongs to; raises UnknownAlert."""
         ...

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Event
 
-from remediate.domain.alert import AlertRecord
+from remediate.domain.alert import AlertDecision, AlertRecord
 from remediate.domain.report import Verdict
 from remediate.domain.run import OWNED, WAITING
+from remediate.domain.runbook import Runbook
 from remediate.engine.alert_proofs import AlertProofs
 from remediate.engine.incidents import IncidentDesk
 from remediate.engine.monitoring import Watcher, Watchers
@@ -40,12 +41,14 @@ class AlertWatch:
         ports: Ports,
         watchers: Watchers,
         incidents: IncidentDesk,
+        load: Callable[[str], Runbook],
         *,
         tell: Callable[[RemediateError], None] = lambda _error: None,
     ) -> None:
         self._ports = ports
         self._watchers = watchers
         self._incidents = incidents
+        self._load = load
         self._silencing = Silencing(ports, watchers)
         self._proofs = AlertProofs(ports, watchers)
         self._tell = tell
@@ -69,12 +72,22 @@ class AlertWatch:
     def look(self) -> None:
         """Do everything that is due now."""
         now = self._ports.clock.now()
+        self._open_incidents(now)
         self._incidents.look(now)
         if self._ask_at and now < self._ask_at:
             return
         self._ask_at = now + ASK_EVERY
         self._silencing.look()
         self._end_what_is_over(now)
+
+    def _open_incidents(self, now: datetime) -> None:
+        """Open incidents for runs that wait for their turn, for which the intake has no time."""
+        admitted = {AlertDecision.ADMITTED, AlertDecision.REFUSED}
+        for record in self._ports.alerts.open_ones(limit=_MOST):
+            if record.answer.run_id and not record.incident_id and record.answer.decision in admitted:
+                run = self._ports.store.run(record.answer.run_id)
+                with self._ports.store.together():
+                    self._incidents.open_for(run, self._load(run.runbook), now)
 
     def _end_what_is_over(self, now: datetime) -> None:
         """Ask about alerts that still fire as far as we were told, and whose runs have ended."""

@@ -16,7 +16,6 @@ from remediate.domain.runbook import Runbook
 from remediate.domain.text import quoted
 from remediate.engine.alert_ports import Taken
 from remediate.engine.approvals import ApprovalFlow
-from remediate.engine.incidents import IncidentDesk
 from remediate.engine.ports import Ports
 
 #: So many runs of alerts may wait for their turn. What comes on top is recorded, and starts nothing: in a storm of
@@ -51,11 +50,10 @@ class Receipt:
 class Intake:
     """Takes alerts. One run is made for each fingerprint and start, however often and by whomever it is delivered."""
 
-    def __init__(self, ports: Ports, policy: Policy, approvals: ApprovalFlow, incidents: IncidentDesk) -> None:
+    def __init__(self, ports: Ports, policy: Policy, approvals: ApprovalFlow) -> None:
         self._ports = ports
         self._policy = policy
         self._approvals = approvals
-        self._incidents = incidents
 
     def take(self, delivered: Sequence[Alert]) -> Receipt:
         """Record alerts, decide about those that are new, and end what is over; raises StateUnusable.
@@ -68,10 +66,7 @@ class Intake:
         receipt = Receipt()
         with self._ports.store.together():
             taken = self._ports.alerts.take(delivered, now)
-            news = [one for one in taken if one.is_new]
-            room = MOST_WAITING - self._waiting() if news else 0
-            for one in news:
-                self._begin(one, hosts, now, room - len(receipt.runs), receipt)
+            self._begin([one for one in taken if one.is_new], hosts, now, receipt)
             for one in taken:
                 if one.has_ended:
                     receipt.ended += 1
@@ -82,20 +77,22 @@ class Intake:
         """Add deliveries that were no news."""
         self._ports.alerts.counted(deliveries, self._ports.clock.now())
 
-    def _begin(self, one: Taken, hosts: Sequence[Host], now: datetime, room: int, receipt: Receipt) -> None:
-        """Decide about a new alert, and make the run that it starts."""
-        alert = one.record.alert
-        decided = self._decided(one, hosts, room)
-        answer = decided.answer
-        if decided.rule and decided.host:
-            run = self._run(alert, decided, now)
-            self._ports.store.create_run(run)
-            receipt.runs.append(run.id)
-            answer = answer.model_copy(update={"run_id": run.id})
-        self._ports.alerts.decided(alert.key, answer, now)
-        if answer.decision is AlertDecision.ADMITTED:
-            self._incidents.open_for(self._ports.store.run(answer.run_id), self._policy.runbooks[answer.runbook], now)
-        receipt.decisions[answer.decision] += 1
+    def _begin(self, news: Sequence[Taken], hosts: Sequence[Host], now: datetime, receipt: Receipt) -> None:
+        """Decide about new alerts, and make the runs that they start."""
+        room = MOST_WAITING - self._waiting() if news else 0
+        runs: list[Run] = []
+        answers: list[tuple[AlertRecord, AlertAnswer]] = []
+        for one in news:
+            decided = self._decided(one, hosts, room - len(runs))
+            answer = decided.answer
+            if decided.rule and decided.host:
+                runs.append(self._run(one.record.alert, decided, now))
+                answer = answer.model_copy(update={"run_id": runs[-1].id})
+            answers.append((one.record, answer))
+        self._ports.store.create_runs(runs)
+        self._ports.alerts.decided_all(answers, now)
+        receipt.decisions.update(answer.decision for _, answer in answers)
+        receipt.runs += [run.id for run in runs]
 
     def _decided(self, one: Taken, hosts: Sequence[Host], room: int) -> Decided:
         if one.has_ended:

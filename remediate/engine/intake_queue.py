@@ -13,7 +13,7 @@ from remediate.engine.intake import Intake, Receipt
 from remediate.errors import EngineFailure, RemediateError, StateUnusable
 
 #: So many alerts are taken in one transaction; others want to write, too.
-AT_ONCE = 64
+AT_ONCE = 32
 #: So many alerts may wait; a source that is told to come back does.
 MOST_WAITING = 20_000
 #: Of so many alerts it is remembered that they are on the record; of others the record is asked.

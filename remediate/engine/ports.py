@@ -92,6 +92,10 @@ class Store(Protocol):
         """Record a new run; in the audit trail it was asked for by `by`, or else by who requested it."""
         ...
 
+    def create_runs(self, made: Sequence[Run]) -> None:
+        """Record several new runs, each asked for by who requested it."""
+        ...
+
     def move(
         self, run_id: str, current: RunStatus, wanted: RunStatus, reason: str, now: datetime, *, by: str = ENGINE
     ) -> Run:

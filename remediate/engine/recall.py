@@ -49,7 +49,7 @@ class Recall:
         """Ask what is due until `stop`; to be called by one thread."""
         while not stop.is_set():
             with self._changed:
-                if not self._due:
+                if not self._due and not stop.is_set():
                     self._changed.wait(_PATIENCE_SECONDS)
                 due, self._due = self._due, {}
             for source, left_out in due.items():

@@ -57,6 +57,12 @@ class MemoryAlerts:
             self._note(alert_decided(record, answer, now))
             return record
 
+    def decided_all(self, answers: Sequence[tuple[AlertRecord, AlertAnswer]], now: datetime) -> None:
+        """Record what was decided about several alerts that are known."""
+        with self._lock:
+            for record, answer in answers:
+                self.decided(record.key, answer, now)
+
     def joined(self, key: str, incident_id: str) -> AlertRecord:
         """Record which incident an alert belongs to; raises UnknownAlert."""
         with self._lock:

@@ -58,8 +58,8 @@ class Loop:
         self.watch = self.another_watch()
 
     def another_watch(self) -> AlertWatch:
-        desk = self.desk
-        return AlertWatch(self.world.ports, self.world.watchers, desk, tell=self.told.append)
+        load = self.world.engine._catalogue.load
+        return AlertWatch(self.world.ports, self.world.watchers, self.desk, load, tell=self.told.append)
 
     @property
     def desk(self) -> IncidentDesk:
@@ -273,6 +273,18 @@ def test_an_incident_is_open_before_anybody_has_looked_and_ends_when_the_alert_r
     assert closed.times.detected == MINUTE
     assert closed.times.resolved == MINUTE
     assert closed.times.kept is True
+
+
+def test_a_run_that_waits_for_its_turn_has_an_incident_that_counts_from_its_alert(loop: Loop) -> None:
+    run = loop.requested()
+    assert loop.world.ports.incidents.of_run(run.id) is None
+    loop.look()
+
+    opened = loop.incident(run)
+    assert (opened.stage, opened.opened_at, opened.began_at) == (Stage.OPEN, EPOCH, EPOCH - MINUTE)
+    loop.look()
+    assert loop.world.carry(run).status is RunStatus.SUCCEEDED
+    assert loop.world.approvals.incidents() == (loop.incident(run),)
 
 
 def test_an_alert_that_resolved_while_it_was_silenced_is_asked_about(loop: Loop) -> None:

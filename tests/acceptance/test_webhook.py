@@ -39,7 +39,7 @@ def test_an_alert_becomes_a_record_and_a_run_before_it_is_answered(desk: Desk) -
     assert run.reason == "ShelfUntidy fires on near"
     assert (record.answer.decision, record.answer.run_id) == (AlertDecision.ADMITTED, run.id)
     subjects = [event.entry.action for event in desk.site._site.audit.trail.events(subject=run.id)]
-    assert subjects == ["run.requested", "alert.decided", "incident.opened"]
+    assert subjects == ["run.requested", "alert.decided"]
 
 
 def test_one_run_whatever_the_number_of_deliveries_groups_and_twins(desk: Desk) -> None:

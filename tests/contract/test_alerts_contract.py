@@ -164,6 +164,18 @@ def test_what_was_decided_is_kept_and_stands_in_the_timeline_of_the_run(kept: Ke
     ]
 
 
+def test_several_decisions_are_kept_and_told_in_their_order(kept: Kept) -> None:
+    taken = kept.alerts.take([alert(), OTHER], EPOCH)
+    made = AlertAnswer(decision=AlertDecision.ADMITTED, reason="so", runbook="x", mode=AlertMode.ASK, run_id=RUN)
+    refused = AlertAnswer(decision=AlertDecision.NO_TARGET, reason="no")
+    kept.alerts.decided_all([(taken[0].record, made), (taken[1].record, refused)], LATER)
+    kept.alerts.decided_all([], LATER)
+
+    assert kept.alerts.alert(alert().key).answer == made
+    assert kept.alerts.alert(OTHER.key).answer == refused
+    assert [entry.subject for entry in kept.trail()] == [f"{RUN}/alert", OTHER.key]
+
+
 def test_a_later_decision_takes_the_place_of_an_earlier_one(kept: Kept) -> None:
     kept.alerts.take([alert()], EPOCH)
     kept.alerts.decided(alert().key, AlertAnswer(decision=AlertDecision.NO_RULE, reason="none"), EPOCH)

@@ -232,7 +232,7 @@ class Story:
         site = self.site
         rule = ResponseRule(source="main", runbook="tidy-shelf", group="all", mode=AlertMode.ACT)
         policy = Policy((rule,), {"tidy-shelf": site.catalogue.load("tidy-shelf")}, site.ports.executor.hosts)
-        Intake(site.ports, policy, site.remediation.approvals, site.remediation.incidents).take([FIRING])
+        Intake(site.ports, policy, site.remediation.approvals).take([FIRING])
 
     def settle(self) -> None:
         """Wait for all that goes on here; the locks of a killed process may take a moment to fall."""

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam,
 
 from remediate.adapters.store.connection import Database
 from remediate.adapters.store.tables import alerts
-from remediate.adapters.store.trail import append
+from remediate.adapters.store.trail import append, append_all
 from remediate.domain.alert import (
     Alert,
     AlertAnswer,
@@ -50,8 +50,7 @@ class DatabaseAlerts:
             ended = [key for key in first if key in over and (key not in known or known[key].is_open)]
             _end(connection, ended, now)
             records = _known(connection, list(first))
-            for key in ended:
-                append(connection, alert_resolved(records[key], now))
+            append_all(connection, [alert_resolved(records[key], now) for key in ended])
         return tuple(Taken(records[key], key not in known, key in set(ended)) for key in first)
 
     def counted(self, deliveries: Mapping[str, int], now: datetime) -> None:
@@ -61,11 +60,26 @@ class DatabaseAlerts:
 
     def decided(self, key: str, answer: AlertAnswer, now: datetime) -> AlertRecord:
         """Record what was decided about an alert; raises UnknownAlert."""
-        change = answer.model_dump(mode="json") | {"mode": answer.mode.value if answer.mode else ""}
         with self._database.writing() as connection:
-            record = _changed(connection, key, change)
+            record = _changed(connection, key, _answered(answer))
             append(connection, alert_decided(record, answer, now))
         return record
+
+    def decided_all(self, answers: Sequence[tuple[AlertRecord, AlertAnswer]], now: datetime) -> None:
+        """Record what was decided about several alerts that are known."""
+        if not answers:
+            return
+        columns: dict[str, Any] = {
+            name: bindparam(f"new_{name}") for name in ("decision", "reason", "runbook", "mode", "run_id")
+        }
+        query = update(alerts).where(alerts.c.key == bindparam("known")).values(columns)
+        rows = [
+            {"known": record.key, **{f"new_{name}": value for name, value in _answered(answer).items()}}
+            for record, answer in answers
+        ]
+        with self._database.writing() as connection:
+            connection.execute(query, rows)
+            append_all(connection, [alert_decided(record, answer, now) for record, answer in answers])
 
     def joined(self, key: str, incident_id: str) -> AlertRecord:
         """Record which incident an alert belongs to; raises UnknownAlert."""
@@ -153,6 +167,10 @@ def _one(connection: Connection, key: str) -> AlertRecord:
     if key not in found:
         raise UnknownAlert(f"There is no alert {key!r}.", next_step="see `remediate alerts`")
     return found[key]
+
+
+def _answered(answer: AlertAnswer) -> dict[str, object]:
+    return answer.model_dump(mode="json") | {"mode": answer.mode.value if answer.mode else ""}
 
 
 def _row(alert: Alert, deliveries: int, now: datetime) -> dict[str, object]:
