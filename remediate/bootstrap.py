@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from remediate import faults
+from remediate.adapters.alertmanager import Alertmanager
 from remediate.adapters.ansible.executor import AnsibleExecutor
 from remediate.adapters.clock import SystemClock
 from remediate.adapters.event_log import EventLog
@@ -20,18 +21,25 @@ from remediate.adapters.heads import SendMail, head_targets
 from remediate.adapters.locks import FileLocks
 from remediate.adapters.notify import channels
 from remediate.adapters.os_user import os_user
+from remediate.adapters.prometheus import Prometheus
+from remediate.adapters.secret import resolve
 from remediate.adapters.signing import AuditKey
+from remediate.adapters.store.alerts import DatabaseAlerts
 from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.audit import DatabaseTrail
 from remediate.adapters.store.connection import Database, open_database
 from remediate.adapters.store.database import DatabaseStore
 from remediate.adapters.store.handover import DatabaseCounts
+from remediate.adapters.store.incidents import DatabaseIncidents
 from remediate.adapters.store.locks import AdvisoryLocks
 from remediate.adapters.store.outbox import DatabaseOutbox
+from remediate.adapters.store.silences import DatabaseSilences
 from remediate.adapters.store.switches import DatabaseSwitches
 from remediate.adapters.store.tokens import DatabaseTokens
 from remediate.adapters.threads import ThreadWorkflows
+from remediate.catalog.http import SourceEntry
 from remediate.catalog.loader import Catalogue
+from remediate.catalog.response_rules import check_on_site
 from remediate.catalog.settings import Settings, read_settings
 from remediate.domain.approval import Answer, ApprovalRequest, needed_permission
 from remediate.domain.digest import digest
@@ -39,13 +47,20 @@ from remediate.domain.identity import Allowed, Principal, may
 from remediate.domain.notice import Notice
 from remediate.domain.people import Person
 from remediate.domain.rotation import on_call_at
+from remediate.domain.source_proof import SourceKey
 from remediate.engine.admission import Admission
+from remediate.engine.alert_check import AlertCheck
+from remediate.engine.alert_watch import AlertWatch
 from remediate.engine.announcement import announcer
 from remediate.engine.audit import AuditTrail
 from remediate.engine.dispatch import PATIENCE, Dispatcher
 from remediate.engine.handover import Handover
 from remediate.engine.identity import Identity
+from remediate.engine.intake import Intake, Policy, Receipt
+from remediate.engine.intake_queue import IntakeQueue
+from remediate.engine.monitoring import Watcher, Watchers
 from remediate.engine.ports import Clock, Locks, Ports, Workflows
+from remediate.engine.recall import Recall
 from remediate.engine.remediation import Remediation
 from remediate.engine.staff import Staff
 from remediate.engine.switchboard import Switchboard
@@ -56,6 +71,23 @@ from remediate.errors import RemediateError
 
 #: How long a command waits at its end for notices to be taken by their channels.
 _PATIENCE_AT_THE_END = timedelta(seconds=10)
+
+
+#: What is done beside a service while it works; it is given what lets the service look at once.
+Beside = Callable[[Callable[[], None]], AbstractContextManager[object]]
+
+
+def _nothing(_nudge: Callable[[], None]) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What takes alerts for a site: who may post them, the queue that they wait in, and what fetches the others."""
+
+    keys: Mapping[str, SourceKey]
+    queue: IntakeQueue
+    recall: Recall
 
 
 @dataclass(frozen=True)
@@ -74,26 +106,46 @@ class Installation:
     identity: Identity
     #: The user of this machine that asks, where no token is shown.
     os_user: str
+    #: What there is to ask about the alerts of each source.
+    watchers: Watchers
 
     @property
     def watch(self) -> Watch:
         """What keeps deadlines and brings forward what waits for nobody."""
         return Watch(self.ports, self.remediation, also=self._also, observe=self.log.write, tell=self.log.trouble)
 
-    def serve(self, stop: Event) -> None:
+    @property
+    def alert_watch(self) -> AlertWatch:
+        """What keeps silences, alerts and incidents in step with what becomes of runs."""
+        desk, load = self.remediation.incidents, self.catalogue.load
+        return AlertWatch(self.ports, self.watchers, desk, load, tell=self.log.trouble)
+
+    @property
+    def alert_check(self) -> AlertCheck:
+        """What compares the policy about alerts with what is loaded elsewhere."""
+        return AlertCheck(self.watchers, self.catalogue, self.settings.responses)
+
+    def serve(self, stop: Event, beside: Beside = _nothing) -> None:
         """Work for the whole site until `stop`, which is also set when another service may take over.
 
-        Raises Refused when another service works already, StateUnusable when the right to work was lost.
+        `beside` is entered with what lets the watch look at once, when this service has its place, and left before
+        its work ends. Raises Refused when another service works already, StateUnusable when the right to work was lost.
         """
         self.ports.workflows.launch(stop)
+        watch = self.watch
+        self.ports.workflows.whenever_free(watch.nudge)
         telling = Thread(target=self.dispatcher().run, args=(stop,), name="dispatcher", daemon=True)
         telling.start()
+        alerts = Thread(target=self.alert_watch.keep, args=(stop,), name="alert-watch", daemon=True)
+        alerts.start()
         try:
-            self.watch.keep(stop, everything=True)
+            with beside(watch.nudge):
+                watch.keep(stop, everything=True)
         finally:
             stop.set()
             self.ports.workflows.close()
             telling.join(PATIENCE.total_seconds())
+            alerts.join(PATIENCE.total_seconds())
 
     def deliver(self) -> None:
         """Send what is due, for a command that no service sends for; what does not arrive waits for the next one."""
@@ -103,6 +155,21 @@ class Installation:
     def _also(self) -> None:
         self.ports.workflows.adopt()
         _sign_head(self.audit, self.ports.clock, self.log)
+
+    def reception(self, made: Callable[[Receipt], None]) -> Reception:
+        """Return what takes alerts; `made` is told what came of each transaction.
+
+        Raises InvalidDocument with everything that is wrong with the rules on this site, UsageError when a secret of
+        a source is not where the settings say.
+        """
+        rules = self.settings.responses
+        runbooks = {name: self.catalogue.load(name) for name in {rule.runbook for rule in rules}}
+        check_on_site(rules, runbooks, self.ports.executor.hosts() if rules else ())
+        policy = Policy(rules, runbooks, self.ports.executor.hosts if rules else tuple)
+        queue = IntakeQueue(Intake(self.ports, policy, self.remediation.approvals), made=made)
+        sources = {name: watcher.messenger for name, watcher in self.watchers.items() if watcher.messenger}
+        keys = {name: _key(name, entry) for name, entry in self.settings.sources.items()}
+        return Reception(keys, queue, Recall(self.ports, sources, queue, self.log.trouble))
 
     def dispatcher(self) -> Dispatcher:
         """Return what sends the notices of this site; the channels are loaded now."""
@@ -146,16 +213,20 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
                 _workflows(settings, database, locks, log) if service else ThreadWorkflows(), "workflows"
             ),
             outbox=watched(DatabaseOutbox(database), "outbox"),
+            alerts=watched(DatabaseAlerts(database), "alerts"),
+            incidents=watched(DatabaseIncidents(database), "incidents"),
+            silences=watched(DatabaseSilences(database), "silences"),
         )
         catalogue = Catalogue(settings.content)
         policy = (settings.storm, settings.freezes)
         admission = Admission(ports.store, ports.switches, *policy, ports.clock, executor.hosts)
         audit = _audit(settings, database, ports.clock)
+        watchers = _watchers(settings)
         opened = Installation(
             settings,
             catalogue,
             ports,
-            Remediation(ports, catalogue, Surroundings(_staff(settings, ports, catalogue), admission)),
+            Remediation(ports, catalogue, Surroundings(_staff(settings, ports, catalogue), admission, watchers)),
             Handover(ports.store, DatabaseCounts(database)),
             log,
             admission=admission,
@@ -163,11 +234,24 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
             audit=audit,
             identity=Identity(watched(DatabaseTokens(database), "tokens"), settings.people, ports.clock, audit.trail),
             os_user=os_user(),
+            watchers=watchers,
         )
         yield opened
         if executing and not service:
             _sign_head(audit, ports.clock, log)
             opened.deliver()
+
+
+def _key(name: str, entry: SourceEntry) -> SourceKey:
+    secret = resolve(entry.token or entry.hmac or "").reveal().encode()
+    return SourceKey(
+        name=name,
+        kind=entry.kind,
+        secret=secret,
+        signs=entry.hmac is not None,
+        signature_header=entry.signature_header.lower(),
+        timestamp_header=(entry.timestamp_header or "").lower(),
+    )
 
 
 def _audit(settings: Settings, database: Database, clock: Clock) -> AuditTrail:
@@ -187,6 +271,17 @@ def _sign_head(audit: AuditTrail, clock: Clock, log: EventLog) -> None:
         log.write_head(audit.sign_if_due(clock.now()))
     except RemediateError as error:
         log.head_failed(error.message)
+
+
+def _watchers(settings: Settings) -> Watchers:
+    """Return what there is to ask about the alerts of each source; nobody is asked yet."""
+    return {
+        name: Watcher(
+            monitoring=Prometheus(source.monitoring) if source.monitoring else None,
+            messenger=watched(Alertmanager(source.messenger, name), "messenger") if source.messenger else None,
+        )
+        for name, source in settings.sources.items()
+    }
 
 
 def _locks(settings: Settings, database: Database) -> Locks:

@@ -5,14 +5,18 @@ RemediateError
 │   ├── UnknownRunbook
 │   ├── UnknownHost
 │   ├── UnknownRun
+│   ├── UnknownIncident
 │   ├── UnknownToken
+│   ├── UnknownAlert
 │   ├── InvalidParameter
+│   ├── UnreadableDelivery     what a source of alerts posted is nothing that it may post
 │   └── InvalidDocument        a card, specification, inventory or remediate.yml is wrong
 ├── StateUnusable              the state directory cannot be read or written
 ├── Refused                    policy says no: lock, freeze, storm
 │   ├── HostBusy
 │   └── NotAllowed             the person may not do this, or is not known
 ├── DeliveryFailed             a notice did not reach its channel
+├── MonitoringFailed           Prometheus or Alertmanager does not answer, or answers nonsense
 ├── IllegalTransition          a run was asked to do what its state does not allow
 └── EngineFailure              something that should not happen: a defect, or a broken installation
     ├── ExecutorFailure
@@ -64,14 +68,30 @@ class UnknownRun(UsageError):
     http_status = 404
 
 
+class UnknownIncident(UsageError):
+    """No incident, or more than one, has this id."""
+
+    http_status = 404
+
+
 class UnknownToken(UsageError):
     """No token has this id."""
 
     http_status = 404
 
 
+class UnknownAlert(UsageError):
+    """No alert has this key."""
+
+    http_status = 404
+
+
 class InvalidParameter(UsageError):
     """One or more parameters of a runbook have the wrong name, type or value."""
+
+
+class UnreadableDelivery(UsageError):
+    """What a source of alerts posted is nothing that it may post; the message lists every problem."""
 
 
 class InvalidDocument(UsageError):
@@ -118,6 +138,13 @@ class DeliveryFailed(RemediateError):
         super().__init__(message)
         self.permanent = permanent
         self.wait = wait
+
+
+class MonitoringFailed(RemediateError):
+    """Prometheus or Alertmanager does not answer, or its answer cannot be understood."""
+
+    http_status = 502
+    retry_can_help = True
 
 
 class IllegalTransition(RemediateError):

@@ -21,10 +21,14 @@ VARIABLE = "REMEDIATE_FAULT"
 #: What is passed before and after: of each port the methods that write, the commit of a transaction, process starts.
 STEPS: Mapping[str, tuple[str, ...]] = {
     "store": (
-        *("create_run", "move", "save_plan", "ask_to_stop", "begin_phase", "add_task", "end_phase"),
+        *("create_run", "create_runs", "move", "save_plan", "ask_to_stop", "begin_phase", "add_task", "end_phase"),
         "together.commit",
     ),
     "approvals": ("ask", "change", "answer", "open_incident", "close_incident"),
+    "alerts": ("take", "decided", "decided_all", "resolved", "joined"),
+    "incidents": ("join", "change"),
+    "silences": ("want", "made", "removed", "not_removed"),
+    "messenger": ("silence", "unsilence"),
     "outbox": ("put", "claim", "delivered", "failed"),
     "switches": ("press",),
     "tokens": ("add", "revoke", "used"),

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from remediate.domain.alert import Alert, AlertStatus
 from remediate.domain.approval import Answer, ApprovalDecision, ApprovalRequest
 from remediate.domain.audit import AuditEntry
 from remediate.domain.notice import Notice
@@ -170,3 +171,16 @@ def decision(
 ) -> ApprovalDecision:
     values = {"run_id": "20260105-030000-bcdf", "digest": "d" * 64, "channel": "token:t1", "at": EPOCH}
     return ApprovalDecision.model_validate({"person": person_id, "answer": answer, "level": level, **values, **changes})
+
+
+def alert(name: str = "ShelfUntidy", fingerprint: str = "00c0ffee00c0ffee", **changes: Any) -> Alert:
+    """A firing alert about `near`; labels that are given come on top of its name and its instance."""
+    labels = {"alertname": name, "instance": "near:9100", **changes.pop("labels", {})}
+    values = {"source": "main", "status": AlertStatus.FIRING, "starts_at": EPOCH, "labels": labels}
+    return Alert.model_validate({"fingerprint": fingerprint, **values, **changes})
+
+
+def resolved(alert_that_fired: Alert, **changes: Any) -> Alert:
+    """The same alert, over."""
+    values = {"status": AlertStatus.RESOLVED, "ends_at": alert_that_fired.starts_at + timedelta(minutes=5)}
+    return alert_that_fired.model_copy(update={**values, **changes})

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from remediate import bootstrap
+from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.connection import Database, open_database
 from remediate.adapters.store.database import DatabaseStore
 from remediate.adapters.store.tables import audit
@@ -20,10 +21,11 @@ from remediate.catalog.settings import Settings
 from remediate.domain.approval import LevelRule
 from remediate.domain.audit import AuditEntry, read_event
 from remediate.domain.host import Host
+from remediate.domain.incident import Incident
 from remediate.domain.people import People
 from remediate.domain.report import Action, Verdict
 from remediate.domain.run import RunStatus
-from remediate.domain.runbook import Phase
+from remediate.domain.runbook import Phase, Severity
 from remediate.domain.token import secret_hash, written
 from remediate.interfaces.library import Site
 from remediate.testing import FakeExecutor
@@ -40,6 +42,16 @@ SECRET = "s" * 43
 TOKEN = written("bcdfghjkmn", SECRET)
 #: A run that was interrupted while it diagnosed: it can be looked at, planned again, and accounted for.
 PAST = run(status=RunStatus.INTERRUPTED, plan=plan(near=finding(action())))
+#: The incident of that run.
+TROUBLE = Incident(
+    id=f"inc-{PAST.id}",
+    run_id=PAST.id,
+    runbook=PAST.runbook,
+    hosts=PAST.hosts,
+    severity=Severity.SEV3,
+    title="The shelf is untidy on near",
+    opened_at=PAST.created_at,
+)
 
 
 class Executor(FakeExecutor):
@@ -63,6 +75,8 @@ class House:
         self._monkeypatch = monkeypatch
         self._opened: list[Site] = []
         self.content: tuple[Path, ...] = (CASES,)
+        #: What else the settings say.
+        self.more: dict[str, Any] = {}
         monkeypatch.setattr(bootstrap, "AnsibleExecutor", lambda _settings: self.executor)
         with self.database() as database:
             DatabaseStore(database).create_run(PAST)
@@ -72,6 +86,11 @@ class House:
         opened = open_database(self.state)
         yield opened
         opened.dispose()
+
+    def has_trouble(self) -> None:
+        """Record the incident of the past run."""
+        with self.database() as database:
+            DatabaseApprovals(database).open_incident(TROUBLE)
 
     def is_ill(self, *actions: Action, host: str = "near") -> None:
         """Script a host that is ill with these, and is cured when they are done."""
@@ -89,6 +108,7 @@ class House:
             content=self.content,
             people=everybody,
             levels=levels,
+            **self.more,
         )
         self._monkeypatch.setattr(bootstrap, "read_settings", lambda _site: settings)
         self._monkeypatch.setattr(bootstrap, "os_user", lambda: os_user)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from remediate.domain.alert import WITH_RUN, AlertDecision
 from remediate.domain.approval import OVERRIDE_PEOPLE, Answer, Asking
 from remediate.domain.child_runs import MOST_DEPTH, has_ended, newest
 from remediate.domain.incident import IncidentKind
-from remediate.domain.run import OWNED, TRANSITIONS, PhaseOutcome, Run, RunStatus, Transition
+from remediate.domain.run import OWNED, TRANSITIONS, PhaseOutcome, Run, RunStatus, StartedBy, Transition
 from remediate.domain.runbook import Phase
+from remediate.engine.alert_ports import Alerts
+from remediate.engine.incident_ports import Incidents
 from remediate.engine.ports import Approvals, Store
 
 ACTING = {RunStatus.SNAPSHOTTING, RunStatus.FIXING, RunStatus.VERIFYING, RunStatus.ROLLING_BACK}
 
 
-def check_invariants(store: Store, approvals: Approvals, *, at_rest: bool = True) -> None:
-    """Check all of it; `at_rest` says that no process is at work any more."""
+def check_invariants(
+    store: Store, approvals: Approvals, *, at_rest: bool = True, incidents: Incidents | None = None
+) -> None:
+    """Check all of it; `at_rest` says that no process is at work any more.
+
+    `incidents` tells which runs belong to one that another run has opened; without it, every run has its own.
+    """
     runs = store.runs(limit=10_000)
     for run in runs:
         history = store.transitions(run.id)
@@ -24,7 +32,7 @@ def check_invariants(store: Store, approvals: Approvals, *, at_rest: bool = True
         _success_was_proven(store, run, history)
         _phases_ended(store, run, history, at_rest=at_rest)
         _a_request_stands_as_its_run_does(approvals, run)
-        _trouble_is_somebodys(store, approvals, run, history)
+        _trouble_is_somebodys(store, approvals, run, history, incidents)
         assert not at_rest or run.status not in OWNED or _only_planned(run), f"{run.id} is {run.status} and nobody's"
     _children_belong_to_their_parents(store, runs)
     _a_child_knows_its_place(runs)
@@ -50,7 +58,10 @@ def _acting_was_approved(store: Store, approvals: Approvals, run: Run, history: 
     assert run.plan is not None, f"{run.id} acted without a plan"
     assert not run.check, f"{run.id} was to look only, and acted"
     assert not set(run.plan.hosts) - set(run.hosts), f"{run.id} acted on hosts that were not asked for"
-    if run.plan.level == 0:
+    if run.plan.level == 0 and run.started_by is not StartedBy.ALERT:
+        return
+    by_rule = run.unattended is not None and run.plan.level <= run.unattended and run.plan.people == 1
+    if run.started_by is StartedBy.ALERT and by_rule:
         return
     request = approvals.request(run.id)
     assert request is not None, f"{run.id} of level {run.plan.level} acted and nobody was asked"
@@ -66,6 +77,20 @@ def _acting_was_approved(store: Store, approvals: Approvals, run: Run, history: 
     for answer in given:
         alone = answer.person == run.requested_by and answer.answer is Answer.APPROVED and run.plan.level > 1
         assert not alone, f"{run.id} was approved by whoever asked for it"
+
+
+def check_alerts(store: Store, alerts: Alerts) -> None:
+    """Check that every alert was decided, and made one run where it made one: none is lost, none is doubled."""
+    records = alerts.alerts(limit=100_000)
+    made = [one.answer.run_id for one in records if one.answer.run_id]
+    runs = {run.id for run in store.runs(limit=100_000) if run.started_by is StartedBy.ALERT}
+    first = {run.id for run in store.runs(limit=100_000) if run.id in runs and not run.continues and not run.parent}
+    assert len(made) == len(set(made)), "one run was made of two alerts"
+    assert set(made) == first, "a run of an alert and its alert do not know each other"
+    assert not [one.key for one in records if one.answer.decision is AlertDecision.UNDECIDED], "an alert was forgotten"
+    for record in records:
+        has_run = record.answer.decision in {*WITH_RUN, AlertDecision.REFUSED}
+        assert has_run or not record.answer.run_id, f"{record.key} was {record.answer.decision} and made a run"
 
 
 def _success_was_proven(store: Store, run: Run, history: tuple[Transition, ...]) -> None:
@@ -97,10 +122,14 @@ def _a_request_stands_as_its_run_does(approvals: Approvals, run: Run) -> None:
     assert len(people) == len(set(people)), f"somebody answered twice to {run.id}"
 
 
-def _trouble_is_somebodys(store: Store, approvals: Approvals, run: Run, history: tuple[Transition, ...]) -> None:
+def _trouble_is_somebodys(
+    store: Store, approvals: Approvals, run: Run, history: tuple[Transition, ...], joined: Incidents | None
+) -> None:
     """A problem that is not proven cured has an open incident, or was taken over by the run that continued it."""
     states = {step.to_status for step in history}
     incidents = {incident.run_id: incident for incident in approvals.incidents(only_open=False, limit=10_000)}
+    if joined and (found := joined.of_run(run.id)):
+        incidents[run.id] = found
     if run.parent:
         opened = incidents.get(run.id)
         assert opened is None or opened.kind is IncidentKind.REVIEW, f"{run.id} is a child with its own incident"
@@ -109,6 +138,13 @@ def _trouble_is_somebodys(store: Store, approvals: Approvals, run: Run, history:
         return
     assert run.id in incidents, f"{run.id} found something wrong and opened no incident"
     cured = RunStatus.SUCCEEDED in states
+    if run.started_by is StartedBy.ALERT:
+        # It stays open until its alerts have resolved, which may end it without a cure of ours as well.
+        incident = incidents[run.id]
+        if joined is None or len(joined.runs(incident.id)) > 1:
+            return  # another alert may have told of it since
+        assert incident.cured_at or not incident.is_open or not cured, f"{run.id} has cured, {incident.id} is open"
+        return
     assert incidents[run.id].is_open is not cured, f"the incident of {run.id} is not as its run"
 
 
@@ -164,7 +200,7 @@ def _an_attempt_is_continued_once(runs: tuple[Run, ...]) -> None:
 
 def _a_cure_ends_the_trouble_of_all_its_attempts(approvals: Approvals, runs: tuple[Run, ...]) -> None:
     by_id = {run.id: run for run in runs}
-    still_open = {incident.id for incident in approvals.incidents(limit=10_000)}
+    still_open = {incident.id for incident in approvals.incidents(limit=10_000) if not incident.cured_at}
     for run in runs:
         cured, attempt = run.status is RunStatus.SUCCEEDED, run
         while attempt.continues:

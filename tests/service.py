@@ -100,7 +100,7 @@ def _read(path: Path, default: str) -> str:
 class Served:
     """A site for tests of the service, and its processes; whatever is left of them is killed at the end."""
 
-    def __init__(self, directory: Path, database: DatabaseSettings | None = None) -> None:
+    def __init__(self, directory: Path, database: DatabaseSettings | None = None, more: str = "") -> None:
         self.directory = directory
         self.database = database or DatabaseSettings()
         self.processes: list[subprocess.Popen[str]] = []
@@ -109,7 +109,7 @@ class Served:
         (directory / "playbooks" / "roles").mkdir(parents=True)
         for role in (*CASES.glob("roles/*"), *FAMILIES.glob("roles/*")):
             (directory / "playbooks" / "roles" / role.name).symlink_to(role)
-        settings = SETTINGS
+        settings = SETTINGS + more
         if self.database.url:
             settings += f"database: {self.database.model_dump_json(by_alias=True)}\n"
         (directory / "remediate.yml").write_text(settings)
@@ -140,6 +140,14 @@ class Served:
         line = process.stdout.readline()
         assert line.startswith("Serving"), (line, process.communicate())
         return process
+
+    def listen(self) -> tuple[subprocess.Popen[str], int]:
+        """Begin a service that listens, and return it with its port."""
+        process = self.serve()
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Listening at"), (line, process.communicate())
+        return process, int(line.rstrip(".\n").rpartition(":")[2])
 
     def command(self, *arguments: str, by: str = "nadia") -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -182,9 +190,9 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path, database: DatabaseSettings | None = None) -> Iterator[Served]:
-    """Give a site whose processes are gone at the end."""
-    site = Served(directory, database)
+def served(directory: Path, database: DatabaseSettings | None = None, more: str = "") -> Iterator[Served]:
+    """Give a site whose processes are gone at the end; `more` is what else its settings say."""
+    site = Served(directory, database, more)
     try:
         yield site
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, RLock
 
@@ -15,6 +16,8 @@ class ThreadWorkflows:
     """
 
     def __init__(self, at_once: int = 32) -> None:
+        self._at_once = at_once
+        self._freed: Callable[[], None] = lambda: None
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="walk")
         self._lock = RLock()
         self._work: dict[str, Future[None]] = {}
@@ -35,6 +38,16 @@ class ThreadWorkflows:
             # Known before the work begins, so that a stop that comes at once is not lost.
             stop = self._stops[run_id] = Event()
             self._work[run_id] = self._threads.submit(self._carry, run_id, work, stop)
+            self._work[run_id].add_done_callback(lambda _work: self._freed())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more work can be begun at once."""
+        return len(self.carried()) < self._at_once
+
+    def whenever_free(self, tell: Callable[[], None]) -> None:
+        """Have somebody told each time that work has ended here."""
+        self._freed = tell
 
     def cancel(self, run_id: str) -> None:
         """Ask the work on a run to stop; work that is not done here is left alone."""

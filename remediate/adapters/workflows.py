@@ -82,6 +82,9 @@ class DurableWorkflows:
         self._changed = Condition()
         self._closing = False
         self._stops: dict[str, Event] = {}
+        #: Runs whose work was begun at once and has not come to its step, or to the end of it.
+        self._begun_directly: set[str] = set()
+        self._freed: Callable[[], None] = _nobody
         #: Ids of workflows that are ours by their row and that nothing here carries, as they were at the last look.
         self._idle: frozenset[str] = frozenset()
         self._tidied = datetime.now(UTC)
@@ -127,8 +130,32 @@ class DurableWorkflows:
             raise EngineFailure(f"The work on run {run_id} has failed {len(known)} times at the same place.")
         number = max((_number(one) for one in known), default=-1) + 1
         with SetWorkflowID(f"{prefix}{number}"):
-            handle = DBOS.enqueue_workflow(_QUEUE, self._workflow, run_id, work.value)
+            if self._take_room(run_id):
+                # The queue is asked for work a few times a second: what need not wait for that begins at once.
+                handle = DBOS.start_workflow(self._workflow, run_id, work.value)
+            else:
+                handle = DBOS.enqueue_workflow(_QUEUE, self._workflow, run_id, work.value)
         _remember(self._begun, run_id, handle.workflow_id)
+
+    def _take_room(self, run_id: str) -> bool:
+        with self._changed:
+            has_room = self._has_room()
+            if has_room:
+                self._begun_directly.add(run_id)
+            return has_room
+
+    def _has_room(self) -> bool:
+        return len(self._begun_directly | set(self._stops)) < self._at_once
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more work can be begun here at once."""
+        with self._changed:
+            return self._has_room()
+
+    def whenever_free(self, tell: Callable[[], None]) -> None:
+        """Have somebody told each time that work has ended here."""
+        self._freed = tell
 
     def cancel(self, run_id: str) -> None:
         """Ask the work on a run to stop; work that is not done here is left alone."""
@@ -273,6 +300,7 @@ class DurableWorkflows:
         assert self._carry is not None  # noqa: S101  # the engine binds it
         with self._changed:
             if self._closing:
+                self._begun_directly.discard(run_id)
                 return  # what has not begun is left as the record has it, for whoever serves next
             stop = self._stops.setdefault(run_id, Event())
         try:
@@ -287,7 +315,9 @@ class DurableWorkflows:
         finally:
             with self._changed:
                 self._stops.pop(run_id, None)
+                self._begun_directly.discard(run_id)
                 self._changed.notify_all()
+            self._freed()
 
 
 def sqlite_engine(file: Path) -> Engine:
@@ -328,6 +358,10 @@ def _unusable(error: Exception) -> StateUnusable:
         f"The work of this site cannot be taken up: {said}. Nothing was started.",
         next_step="end what holds the database locked, see that it can be reached, and repeat",
     )
+
+
+def _nobody() -> None:
+    return None
 
 
 def _remember(known: dict[str, _Known], run_id: str, what: _Known) -> None:

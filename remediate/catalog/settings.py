@@ -16,14 +16,17 @@ from remediate.catalog.discovery import FILE_NAME, content_directories, find_run
 from remediate.catalog.document import Document, Problems, read_document
 from remediate.catalog.duration import Duration
 from remediate.catalog.freeze import FreezeSettings, note_freeze_problems
+from remediate.catalog.http import HttpSettings, Sources
 from remediate.catalog.on_call import OnCallSection, check_on_call, read_rotation
 from remediate.catalog.people import PeopleSection, check_people, read_people
 from remediate.catalog.policy import LevelRuleEntry, check_policy
+from remediate.catalog.response_rules import ResponseRuleEntry, check_response_rules
 from remediate.catalog.storm import StormSettings
 from remediate.domain.approval import LevelRule
 from remediate.domain.digest import digest
 from remediate.domain.freeze import Freeze
 from remediate.domain.people import People
+from remediate.domain.response_rule import ResponseRule
 from remediate.domain.rotation import Rotation
 from remediate.domain.route import Routes
 from remediate.domain.storm import StormPolicy
@@ -66,6 +69,11 @@ class SettingsFile(_Part):
     policy: tuple[LevelRuleEntry, ...] = Field(
         default=(), description="Which plans need a higher level here than their cards ask for."
     )
+    http: HttpSettings | None = Field(default=None, description="Where the service listens; none means it does not.")
+    sources: Sources = Field(default={}, description="Who may post alerts, by name; nobody else may.")
+    responses: tuple[ResponseRuleEntry, ...] = Field(
+        default=(), description="Which alerts start which runbooks. An alert that no rule matches starts nothing."
+    )
 
 
 class Settings(_Part):
@@ -86,6 +94,9 @@ class Settings(_Part):
     rotation: Rotation | None = None
     #: Which plans need a higher level here than their cards ask for.
     levels: tuple[LevelRule, ...] = ()
+    http: HttpSettings | None = None
+    sources: Sources = {}
+    responses: tuple[ResponseRule, ...] = ()
 
     @property
     def policy(self) -> str:
@@ -95,7 +106,9 @@ class Settings(_Part):
         """
         people = sorted(self.people.by_id.items())
         deciding = {one: {"level": who.level, "grants": who.model_dump(mode="json")["grants"]} for one, who in people}
-        return digest({"people": deciding, "levels": [rule.model_dump(mode="json") for rule in self.levels]})
+        by_itself = [rule.model_dump(mode="json", exclude={"written_at"}) for rule in self.responses]
+        policy = {"people": deciding, "levels": [rule.model_dump(mode="json") for rule in self.levels]}
+        return digest({**policy, "responses": by_itself} if by_itself else policy)
 
     def required_rotation(self) -> Rotation:
         """Return the rotation; raises UsageError when the site has none."""
@@ -109,7 +122,7 @@ class Settings(_Part):
 
 def read_settings(site: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings of a site; raises InvalidDocument with every problem, UsageError when there is no site."""
-    file = _read_file(site)
+    file, document = _read_file(site)
     state = environment.get("REMEDIATE_STATE") or file.state
     inventory = environment.get("REMEDIATE_INVENTORY") or file.inventory
     return Settings(
@@ -127,14 +140,21 @@ def read_settings(site: Path, environment: Mapping[str, str] = os.environ) -> Se
         routes=read_routes(file.channels, file.notify),
         rotation=read_rotation(file.on_call) if file.on_call else None,
         levels=tuple(entry.as_rule() for entry in file.policy),
+        http=file.http or (HttpSettings() if file.sources else None),
+        sources=file.sources,
+        responses=tuple(entry.as_rule(_place(document, index)) for index, entry in enumerate(file.responses)),
     )
 
 
-def _read_file(site: Path) -> SettingsFile:
+def _place(document: Document | None, index: int) -> str:
+    return f"{FILE_NAME}:{document.line(('responses', index))}" if document else FILE_NAME
+
+
+def _read_file(site: Path) -> tuple[SettingsFile, Document | None]:
     path = site / FILE_NAME
     if not path.is_file():
         if (site / "inventory").exists():
-            return SettingsFile(version=1)
+            return SettingsFile(version=1), None
         raise UsageError(
             f"There is no {FILE_NAME} in this directory, above it, or in {site}.",
             next_step="make one with `remediate init`, or name its directory with --site",
@@ -148,9 +168,10 @@ def _read_file(site: Path) -> SettingsFile:
         runbooks = find_runbooks(content_directories(site))
         note_freeze_problems(document, parsed.freezes, runbooks, problems)
         check_policy(parsed.policy, parsed.people, runbooks, document, problems)
+        check_response_rules(parsed.responses, parsed.sources, runbooks, document, problems)
     problems.raise_if_any(f"{FILE_NAME} cannot be used:")
     assert parsed is not None  # noqa: S101  # no problems means it was parsed
-    return parsed
+    return parsed, document
 
 
 def _check_sections(document: Document, problems: Problems) -> None:

@@ -104,6 +104,28 @@ def consent(level: int, *, people: int = 1, requester_level: int = 1) -> Consent
     return Consent.WAIT
 
 
+class Unattended(Value):
+    """What the rule about an alert says to the plan of its run: a human is not needed, or is, and why."""
+
+    is_enough: bool
+    reason: str
+
+
+def unattended_consent(level: int, *, people: int, unattended: int | None) -> Unattended:
+    """Decide whether the plan of a run that an alert started is carried out without a human.
+
+    Where its rule does not let it act, a human is asked even at level 0. What takes two people is never left to a rule.
+    """
+    if unattended is None:
+        return Unattended(is_enough=False, reason="its rule says to ask whatever the level is")
+    if people > 1:
+        return Unattended(is_enough=False, reason=f"it takes {people} people, and no rule stands for them")
+    if level > unattended:
+        return Unattended(is_enough=False, reason=f"its rule acts without a human up to level {unattended} only")
+    said = f"approved by policy: its rule acts without a human up to level {unattended}, and it takes level {level}"
+    return Unattended(is_enough=True, reason=said)
+
+
 class Answer(StrEnum):
     """What somebody says to a plan."""
 

@@ -17,6 +17,8 @@ class Host(Value):
     name: str
     groups: tuple[str, ...] = ()
     layout: str = ""
+    #: By which an alert may name it besides: where Ansible reaches it, and what the inventory declares.
+    addresses: tuple[str, ...] = ()
 
 
 def unknown_hosts(requested: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:

@@ -72,6 +72,10 @@ class Permission(StrEnum):
     #: Sends a test notice.
     TRY_CHANNELS = "try_channels"
     SEE_NOTICES = "see_notices"
+    ACKNOWLEDGE_INCIDENT = "acknowledge_incident"
+    RESOLVE_INCIDENT = "resolve_incident"
+    #: Asks Prometheus and Alertmanager whether what they tell fits the policy about alerts.
+    CHECK_ALERTS = "check_alerts"
     READ_AUDIT = "read_audit"
     EXPORT_AUDIT = "export_audit"
 
@@ -121,6 +125,9 @@ RULES: Mapping[Permission, Rule] = {
     Permission.REVOKE_TOKEN: _rule(Scope.SITE, Role.ADMIN),
     Permission.TRY_CHANNELS: _rule(Scope.ANY, Role.OPERATOR, Role.ADMIN),
     Permission.SEE_NOTICES: _rule(Scope.SITE, Role.OPERATOR, Role.ADMIN, Role.AUDITOR),
+    Permission.ACKNOWLEDGE_INCIDENT: _rule(Scope.RUN, Role.OPERATOR, Role.APPROVER),
+    Permission.RESOLVE_INCIDENT: _rule(Scope.RUN, Role.OPERATOR),
+    Permission.CHECK_ALERTS: _rule(Scope.ANY, Role.OPERATOR, Role.ADMIN, Role.AUDITOR),
     Permission.READ_AUDIT: _rule(Scope.SITE, Role.AUDITOR),
     Permission.EXPORT_AUDIT: _rule(Scope.SITE, Role.AUDITOR),
 }

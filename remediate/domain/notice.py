@@ -23,6 +23,7 @@ class NoticeKind(StrEnum):
     WITHDRAWN = "withdrawn"
     OVERRIDDEN = "overridden"
     ENDED = "ended"
+    CALLED = "called"
     #: Only proves that a channel works.
     TEST = "test"
 

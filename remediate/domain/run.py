@@ -136,6 +136,8 @@ class Origin(Value):
     override_reason: str = ""
     #: What carries it: the command that asked for it, or the service that it was handed over to.
     carrier: Carrier = "command"
+    #: Up to which level the rule about its alert lets it act without a human; None: no rule does.
+    unattended: int | None = Field(default=None, ge=0, le=4)
 
 
 class Run(Origin):
@@ -246,6 +248,11 @@ class PhaseRecord(Value):
     def changed(self) -> int:
         """How many tasks changed a host."""
         return sum(task.outcome is TaskOutcome.CHANGED for task in self.tasks)
+
+
+def request_id(run_id: str) -> str:
+    """Return what the ids of all attempts of one request have in common: `20261123-211500-k7qd-2` is a second one."""
+    return "-".join(run_id.split("-")[:3])
 
 
 def new_run_id(now: datetime, suffix: str) -> str:

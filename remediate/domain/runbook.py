@@ -80,6 +80,11 @@ class PhaseLimits(Value):
     retries: int = Field(default=0, ge=0, le=60)
     delay: timedelta = timedelta(seconds=10)
 
+    @property
+    def longest(self) -> timedelta:
+        """How long the phase may take with all of its retries."""
+        return self.timeout + self.retries * (self.timeout + self.delay)
+
 
 ParameterType = Literal["str", "int", "float", "bool", "list", "path", "dict"]
 #: The value of a parameter: text, numbers, booleans, lists and mappings of them, or nothing.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from remediate.domain.breaker import BreakerState, breaker_of
-from remediate.domain.run import RunStatus, StartedBy
+from remediate.domain.run import RunStatus, StartedBy, request_id
 from remediate.domain.runbook import Severity
 from remediate.domain.storm import (
     EVERY_HOST,
@@ -103,9 +103,10 @@ def cooldown(request: Request, situation: Situation, _policy: StormPolicy) -> Re
     """Refuse a host on which this runbook has acted a moment ago."""
     found = []
     for host in request.hosts:
-        # What an interrupted run did itself does not keep it from going on.
+        # What an interrupted run did itself does not keep it, or the run that continues it, from going on.
         tried = situation.attempts_on(request.runbook, host)
-        until = cooled_at((entry for entry in tried if entry.run_id != request.run_id), request.cooldown)
+        own = request_id(request.run_id)
+        until = cooled_at((entry for entry in tried if request_id(entry.run_id) != own), request.cooldown)
         if until and until > situation.now:
             acted = f"{host}: {request.runbook} acted until {moment(until - request.cooldown)}"
             found.append((f"{acted} and rests {span(request.cooldown)}", until))

@@ -67,6 +67,10 @@ class Access:
             raise unknown
         return found
 
+    def require_sight(self) -> None:
+        """Raise NotAllowed for whoever may see no run at all."""
+        self._sees_all(self._who())
+
     def _sees_all(self, principal: Principal) -> bool:
         if not holds(principal, Permission.SEE_RUN):
             self._identity.require(principal, Permission.SEE_RUN)

@@ -24,11 +24,11 @@ def announcer(outbox: Outbox, catalogue: Catalogue, people: People, routes: Rout
             runbook=runbook,
             severity=runbook.severity,
             routes=routes,
-            level=request.asked_level if request else 0,
+            level=request.asked_level if request else news.level,
             valid_until=request.expires_at if request else None,
         )
         to = told_of_override(people, news.to) if news.occasion is Occasion.OVERRIDDEN else news.to
-        number = request.version if request else 1
+        number = request.version if request else max(news.level, 1)
         outbox.put(compose(NoticeKind(news.occasion.value), matter, to, now=news.at, note=news.note, number=number))
 
     return announce

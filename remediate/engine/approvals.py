@@ -139,18 +139,6 @@ class ApprovalFlow:
                 continue  # answered at this very moment: the answer counts
         return done
 
-    def open_incident(self, run: Run, runbook: Runbook, now: datetime) -> None:
-        """Record that something is wrong, until it is proven cured.
-
-        A run that another one handed over to belongs to the incident of that one.
-        """
-        if run.parent:
-            return
-        title = f"{runbook.title} on {', '.join(run.hosts)}"
-        self._ports.approvals.open_incident(
-            Incident(id=f"inc-{run.id}", run_id=run.id, severity=runbook.severity, title=title, opened_at=now)
-        )
-
     def _step(self, request: ApprovalRequest, now: datetime) -> bool:
         step = next_step(request, now)
         match step.move:
@@ -200,6 +188,8 @@ class ApprovalFlow:
             id=f"rev-{run.id}",
             kind=IncidentKind.REVIEW,
             run_id=run.id,
+            runbook=run.runbook,
+            hosts=run.hosts,
             severity=request.severity,
             title=f"Review of an emergency override: {run.runbook} on {', '.join(run.hosts)}",
             note=result.reason,

@@ -30,6 +30,7 @@ _HEADLINES: Mapping[NoticeKind, str] = {
     NoticeKind.EXPIRED: "Expired, nothing was done, the incident stays open",
     NoticeKind.WITHDRAWN: "Withdrawn, nothing was done",
     NoticeKind.OVERRIDDEN: "EMERGENCY OVERRIDE",
+    NoticeKind.CALLED: "Incident: level {level} is called",
 }
 _ASKING = {NoticeKind.ASKED, NoticeKind.CLIMBED, NoticeKind.REMINDED}
 #: After these something is still wrong.
@@ -145,7 +146,8 @@ def _lines(kind: NoticeKind, matter: Matter, headline: str, note: str) -> Iterat
         yield quoted(said, 1000)
     yield ""
     yield from facts(run, matter.runbook, matter.severity.value, matter.valid_until)
-    still_wrong = kind is NoticeKind.EXPIRED or (kind is NoticeKind.ENDED and run.status in _UNCURED)
+    uncured = kind is NoticeKind.ENDED and run.status in _UNCURED
+    still_wrong = uncured or kind in {NoticeKind.EXPIRED, NoticeKind.CALLED}
     deciding = kind in _ASKING or kind is NoticeKind.OVERRIDDEN
     if plan and (deciding or still_wrong):
         yield ""
@@ -165,6 +167,8 @@ def _commands(kind: NoticeKind, run: Run) -> list[str]:
             f'remediate reject {run.id} --reason "..."',
         ]
     shown = [f"remediate runs show {run.id}"]
+    if kind is NoticeKind.CALLED:
+        return [*shown, "remediate incident list    # then: remediate incident ack INCIDENT"]
     if kind is NoticeKind.ENDED and run.status in _TO_TAKE_BACK:
         return [*shown, f"remediate rollback {run.id}    # puts back what was held"]
     if kind in {NoticeKind.REJECTED, NoticeKind.EXPIRED, NoticeKind.WITHDRAWN}:

@@ -23,6 +23,9 @@ from remediate.domain.runbook import ParameterValue, Phase, Runbook
 from remediate.domain.storm import Attempt, LiveRun
 from remediate.domain.switch import Switch
 from remediate.domain.value import Value
+from remediate.engine.alert_ports import Alerts
+from remediate.engine.incident_ports import Incidents
+from remediate.engine.monitoring import Silences
 
 
 class PhaseRequest(Value):
@@ -87,6 +90,10 @@ class Store(Protocol):
 
     def create_run(self, run: Run, *, by: str | None = None) -> None:
         """Record a new run; in the audit trail it was asked for by `by`, or else by who requested it."""
+        ...
+
+    def create_runs(self, made: Sequence[Run]) -> None:
+        """Record several new runs, each asked for by who requested it."""
         ...
 
     def move(
@@ -429,6 +436,15 @@ class Workflows(Protocol):
         """
         ...
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more work can be begun here at once; what is started all the same waits for its turn."""
+        ...
+
+    def whenever_free(self, tell: Callable[[], None]) -> None:
+        """Have somebody told each time that work has ended here."""
+        ...
+
     def cancel(self, run_id: str) -> None:
         """Ask the work on a run to stop."""
         ...
@@ -473,3 +489,6 @@ class Ports:
     clock: Clock
     workflows: Workflows
     outbox: Outbox
+    alerts: Alerts
+    incidents: Incidents
+    silences: Silences

@@ -18,9 +18,11 @@ from remediate.domain.runbook import Phase, Runbook
 from remediate.engine.approvals import ApprovalFlow
 from remediate.engine.child_runs import ChildRuns
 from remediate.engine.events import Observer, RunEvent
+from remediate.engine.incidents import IncidentDesk
 from remediate.engine.lock_names import family_lock
 from remediate.engine.phase_runner import PhaseRunner
 from remediate.engine.ports import Ports, Work
+from remediate.engine.silencing import Silencing
 from remediate.engine.staff import News, Occasion
 from remediate.engine.walk import AskPerson, Surroundings, Walk, unattended
 from remediate.errors import HostBusy, IllegalTransition, InvalidParameter, RemediateError, UnknownHost
@@ -61,6 +63,8 @@ class Remediation:
         #: Runs of a family that are carried here within the work on another run.
         self._within: dict[str, str] = {}
         self.approvals = ApprovalFlow(ports, self._surroundings.staff)
+        self.incidents = IncidentDesk(ports, self._surroundings.staff)
+        self.silencing = Silencing(ports, self._surroundings.watchers)
         ports.workflows.bind(self._work)
 
     def request(
@@ -188,7 +192,7 @@ class Remediation:
         with self._ports.store.together():
             parked = self._ports.store.move(run.id, run.status, RunStatus.PARKED, reason, now)
             # One that never came to a plan has none yet.
-            self.approvals.open_incident(parked, self._catalogue.load(run.runbook), now)
+            self.incidents.open_for(parked, self._catalogue.load(run.runbook), now)
             to = {person.id: person for person in (*staff.named((run.requested_by,)), *staff.on_call(1, now))}
             staff.announce(News(Occasion.ENDED, parked, None, tuple(to.values()), reason, now))
         return parked

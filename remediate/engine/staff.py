@@ -25,6 +25,8 @@ class Occasion(StrEnum):
     WITHDRAWN = "withdrawn"
     OVERRIDDEN = "overridden"
     ENDED = "ended"
+    #: Nobody has taken an incident on in time, or somebody calls a higher level.
+    CALLED = "called"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class News:
     to: tuple[Person, ...]
     note: str
     at: datetime
+    #: The level that is called, where no request says so.
+    level: int = 0
 
 
 def _nobody(_level: int, _at: datetime) -> tuple[Person, ...]:

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from threading import Event
 from typing import TypeVar
 
-from remediate.domain.approval import TERMINAL, Answer, Asking, Consent, consent, tally
+from remediate.domain.alert import AlertDecision
+from remediate.domain.alert_proof import joined
+from remediate.domain.approval import TERMINAL, Answer, Asking, Consent, consent, tally, unattended_consent
 from remediate.domain.audit import ENGINE
 from remediate.domain.child_runs import HandOver, hand_overs
 from remediate.domain.identity import Principal
@@ -25,13 +27,18 @@ from remediate.domain.plan import Plan, strayed
 from remediate.domain.report import Action, Finding, RollbackReport, Snapshot, Verification
 from remediate.domain.run import PhaseOutcome, Run, RunStatus, StartedBy
 from remediate.domain.runbook import Phase, Runbook
+from remediate.domain.storm import UNCURED
 from remediate.engine.admission import Admission
+from remediate.engine.alert_proofs import AlertProofs
 from remediate.engine.approvals import ApprovalFlow
 from remediate.engine.child_runs import ChildRuns
 from remediate.engine.events import Observer, PlanMade, StatusChanged
+from remediate.engine.incidents import IncidentDesk
+from remediate.engine.monitoring import Watchers
 from remediate.engine.phase_runner import PhaseRunner
 from remediate.engine.planning import Planner, host_plans
 from remediate.engine.ports import PhaseResult, Ports
+from remediate.engine.silencing import Silencing
 from remediate.engine.staff import News, Occasion, Staff
 from remediate.errors import EngineFailure, IllegalTransition, NotAllowed, Refused, UnknownShape
 
@@ -56,6 +63,8 @@ class Surroundings:
     staff: Staff = field(default_factory=Staff)
     #: The policy about storms; without one everything is admitted.
     admission: Admission | None = None
+    #: What there is to ask about the alerts of each source.
+    watchers: Watchers = field(default_factory=dict)
 
 
 class Walk:
@@ -76,6 +85,9 @@ class Walk:
         self._admission = surroundings.admission
         self._children = children
         self._approvals = ApprovalFlow(ports, surroundings.staff)
+        self._incidents = IncidentDesk(ports, surroundings.staff)
+        self._proofs = AlertProofs(ports, surroundings.watchers)
+        self._silencing = Silencing(ports, surroundings.watchers)
         self._observe = observe
         self._ask = ask
         self._phases = PhaseRunner(ports, runbook, observe)
@@ -84,7 +96,7 @@ class Walk:
     def go(self, run: Run, stop: Event) -> Run:
         """Walk the run until it ends or has to wait for somebody; return it as recorded."""
         staged = self._ports.executor.stage(run.id, self._runbook)
-        run = self._move(run, RunStatus.DIAGNOSING, "looking at " + ", ".join(run.hosts))
+        run = self._begun(run)
         result = self._phases.run(run, Phase.DIAGNOSE, run.hosts, stop)
         if _broken(result, run.hosts):
             return self._end_broken(run, result, fixing=False)
@@ -93,11 +105,28 @@ class Walk:
         decision = after_diagnosis(findings)
         if decision.status is RunStatus.NOT_NEEDED:
             handed = self._children.hosts(run)
-            return self._prove(run, handed, stop) if handed else self._move(run, decision.status, decision.reason)
+            return self._prove(run, handed, stop) if handed else self._nothing_wrong(run, decision, stop)
         findings = {host: found for host, found in findings.items() if found.applies}
         if not run.check and (wanted := hand_overs(self._runbook.causes, findings)):
             return self._hand_over(run, wanted, self._planner.found(run, findings, staged))
         return self._act(run, findings, staged, stop)
+
+    def _begun(self, run: Run) -> Run:
+        """Begin to look; what an alert tells of is an incident before anybody has looked."""
+        with self._ports.store.together():
+            moved = self._moved(run, RunStatus.DIAGNOSING, "looking at " + ", ".join(run.hosts))
+            if run.started_by is StartedBy.ALERT and not run.check:
+                self._incidents.open_for(run, self._runbook, self._ports.clock.now())
+        return self._told(moved)
+
+    def _nothing_wrong(self, run: Run, decision: Decision, stop: Event) -> Run:
+        """End a run that found nothing wrong; where an alert says otherwise, a person has to look."""
+        if run.check:
+            return self._move(run, decision.status, decision.reason)
+        decision = self._proven(run, decision, self._ports.clock.now(), stop)
+        if decision.status is RunStatus.NOT_NEEDED:
+            return self._move(run, decision.status, decision.reason)
+        return self._end(run, decision.status, decision.reason)
 
     def _act(self, run: Run, findings: Mapping[str, Finding], staged: Mapping[str, str], stop: Event) -> Run:
         """Plan what to do about ill hosts, have it approved, and carry it out."""
@@ -105,11 +134,10 @@ class Walk:
         if run.status is not RunStatus.PLANNED or run.check:
             return run
         if nothing_can_be_done(findings.values()):
-            return self._move(
-                run, RunStatus.FAILED, "not cured: nothing that is safe to do would help. " + _notes(findings)
-            )
+            reason = "not cured: nothing that is safe to do would help. " + _notes(findings)
+            return self._end_early(run, RunStatus.FAILED, reason)
         if refusal := self._refused(run):
-            return self._move(run, RunStatus.PARKED, refusal)
+            return self._parked(run, refusal)
         run = self._seek_approval(run)
         return self.carry_out(run, stop) if run.status is RunStatus.APPROVED else run
 
@@ -128,7 +156,7 @@ class Walk:
         named = [f"{child.runbook} on {', '.join(child.hosts)} (run {child.id})" for child in children]
         with self._ports.store.together():
             self._ports.store.save_plan(run)
-            self._approvals.open_incident(run, self._runbook, self._ports.clock.now())
+            self._incidents.open_for(run, self._runbook, self._ports.clock.now())
             if obstacle:
                 run = self._ended(run, RunStatus.FAILED, f"not cured: {obstacle}")
             else:
@@ -141,7 +169,7 @@ class Walk:
     def _prove(self, run: Run, hosts: tuple[str, ...], stop: Event) -> Run:
         """Prove that hosts are cured which other runbooks have cured."""
         run = self._move(run, RunStatus.VERIFYING, "nothing is wrong any more, proving the cure")
-        decision = self._verify(run, hosts, stop)
+        decision = self._proven(run, self._verify(run, hosts, stop), run.updated_at, stop)
         return self._end(run, decision.status, decision.reason)
 
     def resume(self, run: Run, stop: Event) -> Run:
@@ -180,8 +208,12 @@ class Walk:
                 reason = "writing down what will be touched" + (f"; {note}" if note else "")
                 run = self._moved(run, RunStatus.SNAPSHOTTING, reason)
         except Refused as refused:
-            return self._move(run, RunStatus.PARKED, f"{refused.message} {refused.next_step}".strip())
+            return self._parked(run, f"{refused.message} {refused.next_step}".strip())
         self._told(run)
+        with self._silencing.during(run, self._runbook):
+            return self._carried_out(run, hosts, stop)
+
+    def _carried_out(self, run: Run, hosts: tuple[str, ...], stop: Event) -> Run:
         result = self._phases.run(run, Phase.SNAPSHOT, hosts, stop)
         if _broken(result, hosts):
             return self._end_broken(run, result, fixing=False)
@@ -193,8 +225,9 @@ class Walk:
         if _broken(result, hosts):
             return self._end_broken(run, result, fixing=True)
         run = self._move(run, RunStatus.VERIFYING, "the fix is done, proving the cure")
-        handed = self._children.hosts(run)
-        decision = self._verify(run, tuple(host for host in run.hosts if host in {*hosts, *handed}), stop)
+        proven = {*hosts, *self._children.hosts(run)}
+        decision = self._verify(run, tuple(host for host in run.hosts if host in proven), stop)
+        decision = self._proven(run, decision, run.updated_at, stop)
         run = self._end(run, decision.status, decision.reason)
         if run.status in {RunStatus.FAILED, RunStatus.UNPROVEN} and self._undo_by_itself(run):
             return self.roll_back(run, Event())
@@ -230,7 +263,7 @@ class Walk:
             self._ports.store.save_plan(run)
             run = self._moved(run, RunStatus.PLANNED, reason)
             if not run.check:
-                self._approvals.open_incident(run, self._runbook, self._ports.clock.now())
+                self._incidents.open_for(run, self._runbook, self._ports.clock.now())
         self._told(run)
         self._observe(PlanMade(plan))
         return run
@@ -248,8 +281,21 @@ class Walk:
             return f"{refused.message} {refused.next_step}".strip()
         return ""
 
+    def _parked(self, run: Run, refusal: str) -> Run:
+        """Park a run that the policy about storms refuses; the alert that it was made of says so as well."""
+        now = self._ports.clock.now()
+        with self._ports.store.together():
+            by_alert = run.started_by is StartedBy.ALERT
+            run = (self._ended if by_alert else self._moved)(run, RunStatus.PARKED, refusal)
+            for record in self._ports.alerts.of_run(run.id) if by_alert else ():
+                answer = record.answer.model_copy(update={"decision": AlertDecision.REFUSED, "reason": refusal})
+                self._ports.alerts.decided(record.key, answer, now)
+        return self._told(run)
+
     def _seek_approval(self, run: Run) -> Run:
         plan = _plan_of(run)
+        if run.started_by is StartedBy.ALERT:
+            return self._seek_unattended(run, plan)
         given = consent(plan.level, people=plan.people, requester_level=self._staff.level_of(run.requested_by))
         if given is Consent.NOT_NEEDED:
             return self._move(run, RunStatus.APPROVED, given.value)
@@ -258,6 +304,18 @@ class Walk:
             return self._told(inherited)
         answer = self._ask(plan) if given is Consent.ASK and run.started_by is StartedBy.PERSON else None
         return run if answer is None else self._told(self._answered(run, approved=answer))
+
+    def _seek_unattended(self, run: Run, plan: Plan) -> Run:
+        """Let the rule about its alert approve a run where it does, and ask people where it does not."""
+        given = unattended_consent(plan.level, people=plan.people, unattended=run.unattended)
+        if given.is_enough:
+            return self._move(run, RunStatus.APPROVED, given.reason)
+        asked = plan.model_copy(
+            update={"level": max(plan.level, 1), "level_reasons": (*plan.level_reasons, given.reason)}
+        )
+        run = self._told(self._approvals.ask(run, asked, self._runbook))
+        inherited = self._inherited(run)
+        return self._told(inherited) if inherited else run
 
     def _answered(self, run: Run, *, approved: bool) -> Run:
         """Record the answer of the on-call engineer who typed the command."""
@@ -292,6 +350,13 @@ class Walk:
                 return decision
         return decision
 
+    def _proven(self, run: Run, decision: Decision, fixed_at: datetime, stop: Event) -> Decision:
+        """Join the runbook's own verification with what the expressions of the run's alerts say since the fix."""
+        if decision.status not in {RunStatus.SUCCEEDED, RunStatus.NOT_NEEDED, RunStatus.UNPROVEN} or stop.is_set():
+            return decision
+        proofs = self._proofs.prove(run, fixed_at, self._runbook.limits(Phase.VERIFY).longest, stop)
+        return joined(decision, proofs)
+
     def _end_broken(self, run: Run, result: PhaseResult, *, fixing: bool) -> Run:
         """End a run whose phase broke off; after a fix that broke off, look at what state the hosts are in."""
         status = after_failed_phase(result.outcome, fixing)
@@ -301,7 +366,7 @@ class Walk:
             checked = self._phases.run(run, Phase.VERIFY, hosts, Event())
             verdict = after_verification(_reports(checked, Verification), _missing(checked, hosts))
             return self._end(run, status, f"{reason}. State now: {verdict.reason}")
-        return self._move(run, status, reason)
+        return self._end_early(run, status, reason)
 
     def _undo_by_itself(self, run: Run) -> bool:
         if Phase.ROLLBACK not in self._runbook.phases or run.plan is None:
@@ -313,23 +378,21 @@ class Walk:
         """End a run that was to act: a cure closes its incident, and whoever has to know is told."""
         return self._told(self._ended(run, wanted, reason))
 
+    def _end_early(self, run: Run, wanted: RunStatus, reason: str) -> Run:
+        """End a run that did nothing: whoever asked for it sees that; an alert needs somebody who is told."""
+        return self._end(run, wanted, reason) if run.started_by is StartedBy.ALERT else self._move(run, wanted, reason)
+
     def _ended(self, run: Run, wanted: RunStatus, reason: str) -> Run:
         now = self._ports.clock.now()
         with self._ports.store.together():
             run = self._moved(run, wanted, reason)
             if wanted is RunStatus.SUCCEEDED:
-                self._close_incidents(run, reason, now)
+                self._incidents.cured(run, reason, now)
+            elif run.started_by is StartedBy.ALERT and wanted in UNCURED | {RunStatus.PARKED}:
+                self._incidents.call(run, reason, now)
             to = self._staff.named((run.requested_by,)) + self._staff.on_call(1, now)
             self._staff.announce(News(Occasion.ENDED, run, None, _once(to), reason, now))
         return run
-
-    def _close_incidents(self, run: Run, reason: str, now: datetime) -> None:
-        """Close the incident of a run that has cured, and those of all attempts that it continues."""
-        self._ports.approvals.close_incident(f"inc-{run.id}", reason, now)
-        while run.continues:
-            before = self._ports.store.run(run.continues)
-            self._ports.approvals.close_incident(f"inc-{before.id}", f"run {run.id}: {reason}", now)
-            run = before
 
     def _told(self, run: Run) -> Run:
         self._observe(StatusChanged(run, run.status, run.outcome))

@@ -74,6 +74,11 @@ class Watch:
         self._tell = tell
         #: What went wrong at the last look, if anything did; it is told once, and tried again at the next one.
         self._trouble = ""
+        self._nudged = Event()
+
+    def nudge(self) -> None:
+        """Look now: something was recorded that need not wait for the next look."""
+        self._nudged.set()
 
     def keep(self, stop: Event, *, everything: bool) -> None:
         """Look again and again until `stop`. What cannot be done, such as use the record, is told and tried again."""
@@ -85,7 +90,9 @@ class Watch:
                 if error.message != self._trouble:
                     self._tell(error)
                 self._trouble = error.message
-            self._ports.clock.wait(EVERY, stop)
+            if not stop.is_set():
+                self._ports.clock.wait(EVERY, self._nudged)
+                self._nudged.clear()
 
     def look(self, *, everything: bool) -> None:
         """Do everything that is due now."""
@@ -112,7 +119,7 @@ class Watch:
         for one in ours:
             if one.stop_asked_by and not self._ports.locks.alive(one.run_id):
                 self._withdraw(one)
-            elif taken.isdisjoint(one.hosts):
+            elif taken.isdisjoint(one.hosts) and self._ports.workflows.has_room:
                 self._try(one, now)
             taken.update(one.hosts)
 

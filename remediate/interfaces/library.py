@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Self
 
-from remediate.bootstrap import installation
+from remediate.bootstrap import Installation, installation
 from remediate.domain.approval import Answer, ApprovalDecision, ApprovalRequest
 from remediate.domain.breaker import Breaker
 from remediate.domain.identity import Permission, Principal, Token, self_approves
-from remediate.domain.incident import Incident
 from remediate.domain.notice import Notice
 from remediate.domain.people import Role
 from remediate.domain.plan import Plan
@@ -34,7 +34,11 @@ from remediate.engine.lock_names import waiting_lock
 from remediate.engine.walk import AskPerson, unattended
 from remediate.engine.watch import service_is_there
 from remediate.errors import NotAllowed
+from remediate.interfaces.alert_desk import AlertDesk
 from remediate.interfaces.live import FollowedRun, Going, LiveRun
+
+#: What is done beside a service while it works.
+BesideSite = Callable[[Installation, Callable[[], None]], AbstractContextManager[object]]
 
 
 def _agreeing_to(seen: Plan | None) -> AskPerson:
@@ -63,19 +67,34 @@ class PlannedRun:
         return self.run.plan
 
 
-class Site:
+class Site(AlertDesk):
     """One site: a `remediate.yml` with its inventory and its record. Use it as a context manager.
 
     Everything is done as the person that the token belongs to, or without one as the person that remediate.yml maps
     the user of this machine to. What that person may not do raises NotAllowed, and is not begun.
     """
 
-    def __init__(self, path: Path, *, executing: bool = True, service: bool = False, token: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        executing: bool = True,
+        service: bool = False,
+        token: str | None = None,
+        joined: Installation | None = None,
+    ) -> None:
+        """Open a site, or join one that is open already, and stays so when this is closed."""
         self._stack = ExitStack()
-        self._site = self._stack.enter_context(installation(path, executing=executing, service=service))
+        opened = installation(path, executing=executing, service=service)
+        self._site = joined or self._stack.enter_context(opened)
+        self._path = path
         self._token = token
         self._access = Access(self._site.identity, self._site.ports, self._who)
         self.settings = self._site.settings
+
+    def acting_as(self, token: str) -> Site:
+        """Return this site as whoever shows the token; it works only as long as this one is open."""
+        return Site(self._path, token=token, joined=self._site)
 
     @property
     def principal(self) -> Principal:
@@ -157,6 +176,29 @@ class Site:
         )
         return self._carried(run, ask if self_approves(principal) else unattended, patient=patient)
 
+    def request(
+        self,
+        runbook: str,
+        *,
+        hosts: Sequence[str] = (),
+        parameters: Mapping[str, object] | None = None,
+        reason: str = "",
+        check: bool = False,
+    ) -> Run:
+        """Record a run for a service of this site to carry, and return it; it begins when its turn comes.
+
+        Nobody is asked at a terminal: what needs approval waits for it.
+        """
+        permission = Permission.REQUEST_RUN if check else Permission.CARRY_OUT
+        principal = self.authorize(permission, runbook=runbook, hosts=hosts)
+        return self._site.remediation.request(
+            runbook,
+            hosts=hosts,
+            parameters=parameters or {},
+            origin=Origin(requested_by=principal.id, reason=reason, carrier="service"),
+            check=check,
+        )
+
     def _origin(self, principal: Principal, reason: str, override_reason: str = "", *, check: bool = False) -> Origin:
         """Who asks, and what carries it: a service where one is there; what only looks is done here at once."""
         served = not check and service_is_there(self._site.ports.locks)
@@ -199,12 +241,16 @@ class Site:
         """The runs that are worked on in this process."""
         return self._site.ports.workflows.carried()
 
-    def serve(self, stop: Event) -> None:
+    def serve(self, stop: Event, beside: BesideSite | None = None) -> None:
         """Work for the whole site until `stop`: carry runs, keep deadlines, send notices; raises Refused.
 
-        The site must have been opened with `service=True`.
+        The site must have been opened with `service=True`. `beside` is entered with the installation, and with what
+        lets the service look at once, when it has its place; `remediate serve` answers HTTP there.
         """
-        self._site.serve(stop)
+        if beside is None:
+            self._site.serve(stop)
+        else:
+            self._site.serve(stop, partial(beside, self._site))
 
     def rollback(self, run: Run | str) -> LiveRun:
         """Take back what a finished run did; raises IllegalTransition when there is nothing to take back."""
@@ -297,15 +343,6 @@ class Site:
         principal = self.authorize(Permission.RESUME_RUN, runbook=run.runbook, hosts=run.hosts)
         resumed = self._site.remediation.resumable(run)
         return self._carried(resumed, ask if self_approves(principal) else unattended, patient=patient)
-
-    def incidents(self, *, only_open: bool = True) -> tuple[Incident, ...]:
-        """Return incidents, newest first: what is wrong and not proven cured, and what has to be reviewed."""
-        found = self._site.ports.approvals.incidents(only_open=only_open)
-        return tuple(one for one in found if self._sees(one.run_id))
-
-    def _sees(self, run_id: str) -> bool:
-        run = self._site.ports.store.run(run_id)
-        return self.allows(Permission.SEE_RUN, runbook=run.runbook, hosts=run.hosts)
 
     def recover(self) -> tuple[Run, ...]:
         """Find runs whose process was killed, and mark them as interrupted; no fix is repeated.

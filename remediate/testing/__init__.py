@@ -10,12 +10,18 @@ Each twin passes the same contract tests as the real adapter that it stands for.
 
 from __future__ import annotations
 
+from remediate.engine.alert_ports import Alerts
+from remediate.engine.incident_ports import Incidents
+from remediate.engine.monitoring import Silences
 from remediate.engine.ports import Approvals, Clock, Executor, Locks, Outbox, Ports, Store, Switches, Workflows
+from remediate.testing.alerts import MemoryAlerts
 from remediate.testing.approvals import MemoryApprovals
 from remediate.testing.audit import MemoryTarget, MemoryTrail, PlainKeys
 from remediate.testing.clock import EPOCH, FrozenClock
 from remediate.testing.executor import Answer, FakeExecutor, Silence
+from remediate.testing.incidents import MemoryIncidents
 from remediate.testing.locks import MemoryLocks
+from remediate.testing.monitoring import FakeMessenger, FakeMonitoring, MemorySilences
 from remediate.testing.outbox import FakeChannel, MemoryOutbox
 from remediate.testing.store import MemoryStore
 from remediate.testing.switches import MemorySwitches
@@ -27,11 +33,16 @@ __all__ = [
     "Answer",
     "FakeChannel",
     "FakeExecutor",
+    "FakeMessenger",
+    "FakeMonitoring",
     "FrozenClock",
     "InlineWorkflows",
+    "MemoryAlerts",
     "MemoryApprovals",
+    "MemoryIncidents",
     "MemoryLocks",
     "MemoryOutbox",
+    "MemorySilences",
     "MemoryStore",
     "MemorySwitches",
     "MemoryTarget",
@@ -53,15 +64,22 @@ def ports(  # noqa: PLR0913  # one per port
     clock: Clock | None = None,
     workflows: Workflows | None = None,
     outbox: Outbox | None = None,
+    alerts: Alerts | None = None,
+    incidents: Incidents | None = None,
+    silences: Silences | None = None,
 ) -> Ports:
     """Return ports for a test: the ones that are given, and a twin for each of the others."""
+    kept = approvals if isinstance(approvals, MemoryApprovals) else MemoryApprovals()
     return Ports(
         executor=executor or FakeExecutor(),
         store=store or MemoryStore(),
-        approvals=approvals or MemoryApprovals(),
+        approvals=approvals or kept,
         switches=switches or MemorySwitches(),
         locks=locks or MemoryLocks(),
         clock=clock or FrozenClock(),
         workflows=workflows or InlineWorkflows(),
         outbox=outbox or MemoryOutbox(),
+        alerts=alerts or MemoryAlerts(),
+        incidents=incidents or kept.book,
+        silences=silences or MemorySilences(),
     )

@@ -8,16 +8,17 @@ from threading import RLock
 from remediate.domain.approval import ApprovalDecision, ApprovalRequest, Asking
 from remediate.domain.incident import Incident
 from remediate.errors import IllegalTransition
+from remediate.testing.incidents import MemoryIncidents
 
 
 class MemoryApprovals:
     """Implements the port `Approvals` in memory, for one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, incidents: MemoryIncidents | None = None) -> None:
         self._lock = RLock()
+        self.book = incidents or MemoryIncidents()
         self._requests: dict[str, ApprovalRequest] = {}
         self._answers: list[ApprovalDecision] = []
-        self._incidents: dict[str, Incident] = {}
 
     def ask(self, request: ApprovalRequest) -> None:
         """Record a new request; one that the run had before is replaced."""
@@ -60,16 +61,12 @@ class MemoryApprovals:
 
     def open_incident(self, incident: Incident) -> None:
         """Record an incident; one that is known already is left as it is."""
-        self._incidents.setdefault(incident.id, incident)
+        self.book.open(incident)
 
     def close_incident(self, incident_id: str, note: str, now: datetime) -> None:
         """Close an incident that is open."""
-        with self._lock:
-            known = self._incidents.get(incident_id)
-            if known and known.is_open:
-                self._incidents[incident_id] = known.model_copy(update={"note": note, "closed_at": now})
+        self.book.close(incident_id, note, now)
 
     def incidents(self, *, only_open: bool = True, limit: int = 100) -> tuple[Incident, ...]:
         """Return incidents, newest first."""
-        newest = sorted(self._incidents.values(), key=lambda one: (one.opened_at, one.id), reverse=True)
-        return tuple(one for one in newest if one.is_open or not only_open)[:limit]
+        return self.book.newest(only_open=only_open, limit=limit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import RLock
@@ -56,6 +56,12 @@ class MemoryStore:
             self._transitions[run.id] = []
             self._note(run.id, _transition(None, run.status, "requested", run.created_at))
             self.trail.note(run_audit.run_requested(run, by or run.requested_by))
+
+    def create_runs(self, made: Sequence[Run]) -> None:
+        """Record several new runs, each asked for by who requested it."""
+        with self._lock:
+            for run in made:
+                self.create_run(run)
 
     def move(
         self, run_id: str, current: RunStatus, wanted: RunStatus, reason: str, now: datetime, *, by: str = ENGINE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
 
 from remediate.engine.ports import Carry, Work
@@ -17,6 +18,9 @@ class InlineWorkflows:
         self._stops: dict[str, Event] = {}
         self._raised: dict[str, Exception] = {}
         self._ended: set[str] = set()
+        self._freed: Callable[[], None] = lambda: None
+        #: How much work may wait here before there is no room for more.
+        self.room = 1_000_000
 
     def bind(self, carry: Carry) -> None:
         """Say what does the work."""
@@ -32,6 +36,15 @@ class InlineWorkflows:
         self._ended.discard(run_id)
         if self._at_once:
             self._do(run_id)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more work can be begun at once."""
+        return self.room > len(self._waiting)
+
+    def whenever_free(self, tell: Callable[[], None]) -> None:
+        """Have somebody told each time that work has ended here."""
+        self._freed = tell
 
     def run(self) -> None:
         """Do all work that waits, in the order in which it was started."""
@@ -82,3 +95,4 @@ class InlineWorkflows:
             self._raised[run_id] = error
         finally:
             self._ended.add(run_id)
+            self._freed()

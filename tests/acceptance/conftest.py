@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from remediate.adapters.store.alerts import DatabaseAlerts
 from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.connection import open_database
 from remediate.adapters.store.database import DatabaseStore
+from remediate.adapters.store.incidents import DatabaseIncidents
+from remediate.adapters.store.silences import DatabaseSilences
 from remediate.adapters.store.tables import runs
 from remediate.catalog.loader import Catalogue
 from remediate.catalog.storm import StormSettings
@@ -20,6 +24,7 @@ from remediate.domain.plan import Plan
 from remediate.domain.run import Origin, Run
 from remediate.engine.admission import Admission
 from remediate.engine.events import RunEvent
+from remediate.engine.monitoring import Watcher
 from remediate.engine.ports import Approvals, Store
 from remediate.engine.remediation import Remediation
 from remediate.engine.staff import Staff
@@ -28,8 +33,11 @@ from remediate.testing import (
     FakeExecutor,
     FrozenClock,
     InlineWorkflows,
+    MemoryAlerts,
     MemoryApprovals,
+    MemoryIncidents,
     MemoryLocks,
+    MemorySilences,
     MemoryStore,
     MemorySwitches,
     ports,
@@ -59,9 +67,12 @@ def says_no(_plan: Plan) -> bool | None:
 class World:
     """One engine with everything around it."""
 
-    def __init__(self, store: Store, approvals: Approvals) -> None:
+    def __init__(self, store: Store, approvals: Approvals, **kept: Any) -> None:
         self.store = store
         self.approvals = approvals
+        #: The other places of the same record.
+        self.kept = kept
+        self.watchers: dict[str, Watcher] = {}
         self.executor = FakeExecutor(HOSTS)
         self.clock = FrozenClock()
         self.locks = MemoryLocks()
@@ -84,9 +95,10 @@ class World:
             locks=self.locks,
             clock=self.clock,
             workflows=InlineWorkflows(),
+            **self.kept,
         )
         self.ports = joined
-        return Remediation(joined, Catalogue(self.content), Surroundings(self.staff, admission))
+        return Remediation(joined, Catalogue(self.content), Surroundings(self.staff, admission, self.watchers))
 
     def request(
         self,
@@ -138,12 +150,16 @@ class World:
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """The world, on both stores; what must hold in every story is checked at its end."""
     if request.param == "memory":
-        made = World(MemoryStore(), MemoryApprovals())
+        book = MemoryIncidents()
+        kept: dict[str, Any] = {"alerts": MemoryAlerts(), "incidents": book, "silences": MemorySilences()}
+        made = World(MemoryStore(), MemoryApprovals(book), **kept)
         yield made
-        check_invariants(made.store, made.approvals, at_rest=False)
+        check_invariants(made.store, made.approvals, at_rest=False, incidents=book)
         return
     database = open_database(tmp_path / "state")
-    made = World(DatabaseStore(database), DatabaseApprovals(database))
+    incidents = DatabaseIncidents(database)
+    kept = {"alerts": DatabaseAlerts(database), "incidents": incidents, "silences": DatabaseSilences(database)}
+    made = World(DatabaseStore(database), DatabaseApprovals(database), **kept)
     yield made
-    check_invariants(made.store, made.approvals, at_rest=False)
+    check_invariants(made.store, made.approvals, at_rest=False, incidents=incidents)
     database.dispose()

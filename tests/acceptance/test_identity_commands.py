@@ -88,7 +88,8 @@ def test_an_admin_makes_the_first_token_and_its_person_acts_by_it(
             "nadia (Nadia), level 2\n"
             f"Known by   token {token_id}\n"
             "Operator   runbook tidy-shelf on group web: see run, request run, account for run, carry out, roll back, "
-            "cancel, resume run, pause, try channels\n"
+            "cancel, resume run, pause, try channels, "
+            "acknowledge incident, resolve incident, check alerts\n"
             "Viewer     every runbook on every host: see run\n"
         ),
         "",
@@ -119,6 +120,7 @@ def test_whoami_tells_a_program_the_same(typed: Terminal) -> None:
                         "revoke_token",
                         "try_channels",
                         "see_notices",
+                        "check_alerts",
                     ],
                 }
             ],

@@ -18,13 +18,14 @@ from remediate.domain.token import written
 from remediate.errors import NotAllowed, RemediateError, UnknownRun
 from remediate.interfaces.library import PlannedRun, Site
 from tests.builders import action, finding, run
-from tests.house import PAST, TOKEN, House
+from tests.house import PAST, TOKEN, TROUBLE, House
 from tests.identities import grant, people, person
 
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(tmp_path / "state", monkeypatch)
+    made.has_trouble()
     yield made
     made.close()
 
@@ -33,6 +34,11 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 #: None: anybody may, strangers too.
 USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "account": (Permission.ACCOUNT_FOR_RUN, lambda site: site.account(PAST)),
+    # Whoever shows a token is asked who they are at each use, like everybody.
+    "acting_as": (None, lambda site: site.acting_as(TOKEN)),
+    "alerts": (None, lambda site: site.alerts()),
+    "acknowledge_incident": (Permission.ACKNOWLEDGE_INCIDENT, lambda site: site.acknowledge_incident(TROUBLE.id)),
+    "alert_history": (None, lambda site: site.alert_history("00")),
     "allows": (None, lambda site: site.allows(Permission.CARRY_OUT)),
     "answer": (Permission.SEE_RUN, lambda site: site.answer(PAST.id, Answer.APPROVED)),
     "approval": (Permission.SEE_RUN, lambda site: site.approval(PAST.id)),
@@ -43,10 +49,13 @@ USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "cancel": (Permission.CANCEL, lambda site: site.cancel(PAST.id)),
     "carried_elsewhere": (None, lambda site: site.carried_elsewhere(PAST)),
     "children": (Permission.SEE_RUN, lambda site: site.children(PAST.id)),
+    "check_alerts": (Permission.CHECK_ALERTS, lambda site: site.check_alerts()),
     "close_breaker": (Permission.LIFT_PAUSE, lambda site: site.close_breaker("tidy-shelf", "why")),
     "escalate": (Permission.SEE_RUN, lambda site: site.escalate(PAST.id, 4, "why")),
+    "escalate_incident": (Permission.SEE_RUN, lambda site: site.escalate_incident(TROUBLE.id, 4, "why")),
     "follow": (Permission.SEE_RUN, lambda site: site.follow(PAST.id)),
     "history": (Permission.SEE_RUN, lambda site: site.history(PAST.id)),
+    "incident": (Permission.SEE_RUN, lambda site: site.incident(TROUBLE.id)),
     "incidents": (None, lambda site: site.incidents()),
     "inspect": (None, lambda site: site.inspect(["near"])),
     "left_alone": (None, lambda site: site.left_alone()),
@@ -56,6 +65,9 @@ USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "phases": (Permission.SEE_RUN, lambda site: site.phases(PAST.id)),
     "plan": (Permission.REQUEST_RUN, lambda site: site.plan("tidy-shelf", hosts=["near"])),
     "recover": (None, lambda site: site.recover()),
+    "replay_alerts": (Permission.CHECK_ALERTS, lambda site: site.replay_alerts([])),
+    "request": (Permission.CARRY_OUT, lambda site: site.request("tidy-shelf", hosts=["near"])),
+    "resolve_incident": (Permission.RESOLVE_INCIDENT, lambda site: site.resolve_incident(TROUBLE.id, "why")),
     "resume": (Permission.LIFT_PAUSE, lambda site: site.resume("why")),
     "resume_run": (Permission.RESUME_RUN, lambda site: site.resume_run(PAST.id).wait()),
     "revoke_token": (Permission.REVOKE_TOKEN, lambda site: site.revoke_token("nothing")),
@@ -68,6 +80,7 @@ USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "serve": (None, lambda site: site.serve),
     "sign_head": (Permission.EXPORT_AUDIT, lambda site: site.sign_head()),
     "start": (Permission.CARRY_OUT, lambda site: site.start("tidy-shelf", hosts=["near"]).wait()),
+    "timeline": (Permission.SEE_RUN, lambda site: site.timeline(TROUBLE.id)),
     "try_channels": (Permission.TRY_CHANNELS, lambda site: site.try_channels(["nadia"])),
     "close": (None, lambda site: site.close()),
 }
@@ -95,7 +108,7 @@ def refused(use: Callable[[Site], object], site: Site) -> bool:
 
 
 def test_every_public_name_of_a_site_has_an_entry_here() -> None:
-    public = {name for name in vars(Site) if not name.startswith("_")}
+    public = {name for kind in Site.__mro__ for name in vars(kind) if not name.startswith("_")}
 
     assert public == set(USES) | set(KNOWN)
 
@@ -144,7 +157,8 @@ def test_a_narrowed_token_gets_through_only_with_the_roles_that_it_carries(house
     site = house.open(people(person("nadia", *Role)), shown=TOKEN)
 
     assert {name for name in GUARDED if not refused(ALL[name], site)} == {
-        "answer", "approval", "children", "escalate", "follow", "history", "phases", "run", "runs",
+        "answer", "approval", "children", "escalate", "escalate_incident", "follow", "history", "incident", "phases",
+        "run", "runs", "timeline",
     }  # fmt: skip
     assert house.untouched
 

@@ -171,7 +171,9 @@ def test_a_closed_incident_is_listed_only_when_all_are_asked_for(kept: Kept) -> 
     kept.approvals.close_incident(f"inc-{RUN}", "cured: near", EPOCH + MINUTE)
 
     assert kept.approvals.incidents() == ()
-    assert kept.approvals.incidents(only_open=False) == (incident(note="cured: near", closed_at=EPOCH + MINUTE),)
+    assert kept.approvals.incidents(only_open=False) == (
+        incident(note="cured: near", closed_at=EPOCH + MINUTE, closed_by="engine"),
+    )
 
 
 def test_an_incident_is_closed_once_and_an_unknown_one_not_at_all(kept: Kept) -> None:

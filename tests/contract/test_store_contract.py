@@ -35,6 +35,15 @@ def test_a_run_comes_back_as_it_was_recorded(store: Store) -> None:
     assert store.run(recorded.id) == recorded
 
 
+def test_several_runs_come_back_as_they_were_recorded_each_with_its_first_state(store: Store) -> None:
+    made = [run("20260105-030000-bbbb", unattended=2), run("20260105-030000-cccc", hosts=("far",))]
+    store.create_runs(made)
+    store.create_runs([])
+
+    assert [store.run(one.id) for one in made] == made
+    assert [[step.to_status for step in store.transitions(one.id)] for one in made] == [[RunStatus.REQUESTED]] * 2
+
+
 def test_a_plan_comes_back_as_it_was_saved(store: Store) -> None:
     planned = run(plan=plan(level=2, near=finding(action(bytes=5, note="\u202ex"), enough=False, notes=("big",))))
     store.create_run(run())

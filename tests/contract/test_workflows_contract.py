@@ -169,3 +169,39 @@ def test_work_that_waits_is_done_in_order_when_asked() -> None:
     workflows.run()
 
     assert (before, done) == ([], ["a, stopped: False", "b, stopped: True"])
+
+
+def test_whoever_waits_for_room_is_told_when_work_has_ended(workflows: Workflows) -> None:
+    freed, held = Event(), Event()
+
+    def work(_run_id: str, _work: Work, stop: Event) -> None:
+        held.set()
+
+    workflows.bind(work)
+    workflows.whenever_free(freed.set)
+    assert workflows.has_room
+    workflows.start("a")
+    workflows.wait("a")
+
+    assert held.is_set()
+    assert freed.wait(5)
+    assert workflows.has_room
+
+
+def test_work_is_begun_until_there_is_no_room(workflows: Workflows, kind: str) -> None:
+    held, many = Event(), 40
+
+    def work(_run_id: str, _work: Work, _stop: Event) -> None:
+        held.wait(20)
+
+    workflows.bind(work)
+    if isinstance(workflows, InlineWorkflows):
+        workflows.room = 0
+    else:
+        for number in range(many):
+            workflows.start(f"r{number}")
+
+    assert not workflows.has_room
+    held.set()
+    for number in range(many):
+        workflows.wait(f"r{number}")

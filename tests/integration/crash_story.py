@@ -25,26 +25,34 @@ from typing import Any
 from unittest import mock
 
 from remediate import bootstrap
+from remediate.adapters.faulty import watched
 from remediate.bootstrap import Installation, installation
 from remediate.catalog.database import DatabaseSettings
 from remediate.catalog.settings import Settings
 from remediate.catalog.storm import StormSettings
+from remediate.domain.alert import Alert, AlertMode
+from remediate.domain.alert_rule import AlertRule, ScrapeTarget, Series
 from remediate.domain.approval import Answer
+from remediate.domain.child_runs import has_ended
 from remediate.domain.host import Host
 from remediate.domain.identity import Principal
 from remediate.domain.notice import Notice
 from remediate.domain.people import Grant, People, Person, Role
 from remediate.domain.plan import Plan
 from remediate.domain.report import Action, Finding, FixReport, FoundCause, Report, Verdict
+from remediate.domain.response_rule import ResponseRule
 from remediate.domain.route import Route, Routes
 from remediate.domain.run import Carrier, Origin, PhaseOutcome, Run, RunStatus
 from remediate.domain.runbook import Phase
+from remediate.domain.silence import Silence
 from remediate.engine.dispatch import LEASE
+from remediate.engine.intake import Intake, Policy
+from remediate.engine.monitoring import Watcher
 from remediate.engine.ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.engine.walk import AskPerson, unattended
 from remediate.errors import HostBusy, IllegalTransition
-from remediate.testing import EPOCH, FakeExecutor
-from tests.builders import action, finding, person, put_back, snapshot, task, tidy, verified
+from remediate.testing import EPOCH, FakeExecutor, FakeMonitoring
+from tests.builders import action, alert, finding, person, put_back, snapshot, task, tidy, verified
 
 CASES = Path(__file__).parents[1] / "cases" / "playbooks"
 FAMILIES = Path(__file__).parents[1] / "cases" / "families"
@@ -156,6 +164,32 @@ class FileChannel:
         append(self._file, f"{notice.delivery_id} {person.id}")
 
 
+class FileMessenger:
+    """An Alertmanager that outlives every process, a file for each silence; it holds the alert of an ill shelf."""
+
+    def __init__(self, place: Path, ill: Callable[[], bool]) -> None:
+        self._silences = place / "silences"
+        self._silences.mkdir(exist_ok=True)
+        self._ill = ill
+
+    def alerts(self) -> tuple[Alert, ...]:
+        return (FIRING,) if self._ill() else ()
+
+    def silence(self, wanted: Silence) -> str:
+        external_id = f"s-{len(list(self._silences.iterdir()))}-{wanted.run_id}"
+        (self._silences / external_id).write_text(wanted.comment)
+        return external_id
+
+    def silences(self, comment: str) -> tuple[str, ...]:
+        return tuple(one.name for one in self._silences.iterdir() if one.read_text() == comment)
+
+    def unsilence(self, external_id: str) -> None:
+        (self._silences / external_id).unlink(missing_ok=True)
+
+    def configuration(self) -> str:
+        return "route: {receiver: nobody}"
+
+
 def append(file: Path, line: str) -> None:
     """Write a line in one piece, so that a crash leaves no half of it."""
     with file.open("ab", buffering=0) as out:
@@ -192,6 +226,13 @@ class Story:
     def carry(self, run: Run, ask: AskPerson = unattended) -> None:
         self.site.remediation.start(run, ask=ask)
         self.settle()
+
+    def fires(self) -> None:
+        """An alert is delivered to a service, whose policy lets it act."""
+        site = self.site
+        rule = ResponseRule(source="main", runbook="tidy-shelf", group="all", mode=AlertMode.ACT)
+        policy = Policy((rule,), {"tidy-shelf": site.catalogue.load("tidy-shelf")}, site.ports.executor.hosts)
+        Intake(site.ports, policy, site.remediation.approvals).take([FIRING])
 
     def settle(self) -> None:
         """Wait for all that goes on here; the locks of a killed process may take a moment to fall."""
@@ -338,6 +379,17 @@ def handed_over_at_the_terminal(story: Story) -> bool:
     return run is not None and run.status in {_S.SUCCEEDED, _S.NOT_NEEDED}
 
 
+def started_by_an_alert(story: Story) -> bool:
+    """An alert starts a run, is silenced while it acts, its expression proves the cure, and its incident closes."""
+    run = story.run
+    if run is None:
+        story.fires()
+    story.site.alert_watch.look()
+    ports = story.site.ports
+    still_there = (*ports.approvals.incidents(), *ports.alerts.open_ones(), *ports.silences.standing())
+    return run is not None and has_ended(run) and not still_there
+
+
 def around_runs(story: Story) -> bool:
     """A token is made, used and revoked, the site is paused and goes on, a head is signed."""
     site, admin = story.site, Principal(person=PEOPLE.by_id["nadia"], channel="token:t1")
@@ -354,6 +406,7 @@ def around_runs(story: Story) -> bool:
 
 
 DUST = action()
+FIRING = alert(labels={"room": "library"})
 TOY = action("/shelf/toy", "clutter")
 BOOK = action("/shelf/book", "archive")
 #: What mend-house hands over to tidy-shelf.
@@ -378,6 +431,7 @@ STORIES: Mapping[str, Told] = {
     "expired": Told(nobody_answered, BOOK),
     "handed-over": Told(handed_over_to_a_run_that_is_approved, BOOK),
     "handed-over-at-terminal": Told(handed_over_at_the_terminal, TOY),
+    "alerted": Told(started_by_an_alert),
     "around": Told(around_runs),
 }
 
@@ -409,6 +463,7 @@ def told(order: Order) -> None:
         "SystemClock": lambda: clock,
         "channels": lambda _settings, _clock: {"file": FileChannel(place / "delivered")},
         "os_user": lambda: "nadia",
+        "_watchers": lambda _settings: {"main": _watcher(place, clock)},
     }
     with mock.patch.multiple(bootstrap, **joined), installation(place, service=order.service) as site:
         site.ports.workflows.launch(Event())
@@ -419,6 +474,19 @@ def told(order: Order) -> None:
         clock.pass_to(clock.now() + 2 * LEASE)
         teller.look()
         site.ports.workflows.close()
+
+
+def _watcher(place: Path, clock: KeptClock) -> Watcher:
+    """What there is to ask about the alert: its expression finds it while the shelf is ill."""
+
+    def ill() -> bool:
+        return not (place / "shelf").exists()
+
+    monitoring = FakeMonitoring(clock.now, [AlertRule(name="ShelfUntidy", expression="dust > 90")])
+    monitoring.finds("dust > 90", lambda: [Series(labels={"instance": "near:9100"}, value=95)] if ill() else [])
+    target = {"instance": "near:9100"}
+    monitoring.scrapes(lambda: [ScrapeTarget(labels=target, up=True, last_scrape=clock.now())])
+    return Watcher(monitoring=monitoring, messenger=watched(FileMessenger(place, ill), "messenger"))
 
 
 def _looked(teller: Story, story: Told) -> bool:

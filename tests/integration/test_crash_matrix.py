@@ -26,7 +26,9 @@ from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.audit import DatabaseTrail
 from remediate.adapters.store.connection import Database, open_database
 from remediate.adapters.store.database import DatabaseStore
+from remediate.adapters.store.incidents import DatabaseIncidents
 from remediate.adapters.store.outbox import DatabaseOutbox
+from remediate.adapters.store.silences import DatabaseSilences
 from remediate.catalog.database import DatabaseSettings
 from remediate.domain.audit_check import verify
 from remediate.domain.report import Verdict
@@ -274,7 +276,7 @@ def told_to_its_end(scene: Scene) -> None:
 def what_must_hold(scene: Scene, record: Database, *, at_rest: bool) -> None:
     """Check the record, the log of the host, and what was delivered."""
     store, approvals = DatabaseStore(record), DatabaseApprovals(record)
-    check_invariants(store, approvals, at_rest=at_rest)
+    check_invariants(store, approvals, at_rest=at_rest, incidents=DatabaseIncidents(record))
     trail = DatabaseTrail(record, AuditKey(scene.place / "state"))
     verdict = verify(trail.stored(), trail.heads())
     assert verdict.intact, f"the audit trail: {verdict.reason}"
@@ -284,6 +286,15 @@ def what_must_hold(scene: Scene, record: Database, *, at_rest: bool) -> None:
     _handed_over_once(store)
     _a_failure_is_taken_back_or_somebodys(store, approvals)
     _told_once(scene, DatabaseOutbox(record), at_rest=at_rest)
+    _no_silence_is_left(scene, DatabaseSilences(record), at_rest=at_rest)
+
+
+def _no_silence_is_left(scene: Scene, silences: DatabaseSilences, *, at_rest: bool) -> None:
+    """What is silent elsewhere is on the record, and nothing is when all has ended."""
+    there = list((scene.place / "silences").iterdir()) if (scene.place / "silences").exists() else []
+    known = silences.standing()
+    assert len(there) <= len(known), f"silences that nothing knows of: {there}"
+    assert not at_rest or not (there or known), f"silences are left: {there} {known}"
 
 
 def _asked_once(trail: DatabaseTrail) -> None:

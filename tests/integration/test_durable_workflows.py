@@ -278,7 +278,7 @@ def test_work_whose_row_is_spoilt_is_not_stuck(bench: Bench, spoil: str) -> None
     bench.done.clear()
     bench.sql(spoil)
     bench.sql("DELETE FROM {T}operation_outputs")
-    bench.sql("UPDATE {T}workflow_status SET status = 'ENQUEUED'")
+    bench.sql("UPDATE {T}workflow_status SET status = 'ENQUEUED', queue_name = 'runs'")
     until(lambda: bench.workflows.adopt() >= 0 and not {"ENQUEUED", "PENDING"} & set(bench.statuses().values()))
     bench.workflows.start("a")
     bench.workflows.wait("a")

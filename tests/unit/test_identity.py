@@ -43,6 +43,9 @@ make_token       -       -          -         -         yes    -
 revoke_token     -       -          -         -         yes    -
 try_channels     -       -          yes       -         yes    -
 see_notices      -       -          yes       -         yes    yes
+acknowledge_incident - -   yes       yes       -      -
+resolve_incident -       -          yes       -         -      -
+check_alerts     -       -          yes       -         yes    yes
 read_audit       -       -          -         -         -      yes
 export_audit     -       -          -         -         -      yes
 """
@@ -214,6 +217,9 @@ def test_permissions_are_told_per_grant() -> None:
     told = permissions(principal(grant(Role.ADMIN, groups=("web",)), Role.APPROVER))
 
     assert [(entry.role, carried) for entry, carried in told] == [
-        (Role.ADMIN, (Permission.PAUSE, Permission.TRY_CHANNELS)),
-        (Role.APPROVER, (Permission.SEE_RUN, Permission.APPROVE, Permission.REJECT)),
+        (Role.ADMIN, (Permission.PAUSE, Permission.TRY_CHANNELS, Permission.CHECK_ALERTS)),
+        (
+            Role.APPROVER,
+            (Permission.SEE_RUN, Permission.APPROVE, Permission.REJECT, Permission.ACKNOWLEDGE_INCIDENT),
+        ),
     ]

@@ -145,6 +145,14 @@ def test_an_interrupted_run_goes_on_without_resting_from_itself() -> None:
     assert refused(request(run_id="another"), situation(broken, now=EPOCH + 2 * MINUTE)).rule is Rule.COOLDOWN
 
 
+def test_the_run_that_continues_an_interrupted_one_does_not_rest_from_it() -> None:
+    broken = attempt(run_id="20260105-030000-bcdf", status=RunStatus.INTERRUPTED)
+
+    assert admitted(request(run_id="20260105-030000-bcdf-2"), situation(broken, now=EPOCH + 2 * MINUTE))
+    other = request(run_id="20260105-030000-bcdg-2")
+    assert refused(other, situation(broken, now=EPOCH + 2 * MINUTE)).rule is Rule.COOLDOWN
+
+
 @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.EXPIRED, RunStatus.CANCELED])
 def test_attempts_count_whatever_came_of_them(status: RunStatus) -> None:
     tried = [attempt(EPOCH + minute * MINUTE, status=status) for minute in (0, 10, 20)]

@@ -6,6 +6,7 @@ import hashlib
 import io
 import ipaddress
 import json
+import re
 import tarfile
 import time
 from dataclasses import dataclass
@@ -206,6 +207,8 @@ def _flags(host: Host) -> tuple[str, ...]:
         "--name", host.container, "--hostname", host.name, "--network", NETWORK, "--network-alias", host.name,
         "--network-alias", f"{host.name}.{DOMAIN}",
         "--ip", address_of(host),
+        # The first address of the network is this machine's: there a service may listen for alerts.
+        "--add-host", f"controller:{ipaddress.ip_network(_subnet())[1]}",
         "--stop-signal", "SIGRTMIN+3",
         "--label", LABEL, "--label", f"{LABEL}.checkout={CHECKOUT}", "--label", f"{LABEL}.recipe={recipe_of(host)}",
         "--env", "container=docker", "--env", f"LAB_UNITS={' '.join(host.units)}", "--env", f"LAB_ON_DISK={ON_DISK}",
@@ -243,8 +246,10 @@ def _tree(root: Path, prefix: str) -> Iterator[tuple[str, tuple[bytes, int]]]:
 
 
 def _alert_rules() -> Iterator[tuple[str, tuple[bytes, int]]]:
+    """Return the rules that are shipped; in the lab an alert fires after seconds, not minutes."""
     for path in sorted((CHECKOUT / "playbooks" / "roles").glob("*/files/alerts.yml")):
-        yield f"etc/prometheus/rules/{path.parent.parent.name}.yml", (path.read_bytes(), 0o644)
+        content = re.sub(rb"(?m)^(\s+for:) [0-9]+m$", rb"\1 10s", path.read_bytes())
+        yield f"etc/prometheus/rules/{path.parent.parent.name}.yml", (content, 0o644)
 
 
 def _archive(files: dict[str, tuple[bytes, int]]) -> bytes:

@@ -33,6 +33,8 @@ from remediate.engine.ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.errors import ExecutorFailure, InvalidDocument, UnknownShape
 
 _LAYOUT = "stack_layout"
+#: Further names and addresses of a host, as alerts write them: a list of text.
+_ADDRESSES = "remediate_addresses"
 
 
 class AnsibleExecutor:
@@ -234,10 +236,15 @@ def _hosts(inventory: dict[str, Any]) -> tuple[Host, ...]:
                 collect(child, (*around, group))
 
     collect("all", ())
-    return tuple(
-        Host(name=name, groups=tuple(sorted(groups[name])), layout=str(variables.get(name, {}).get(_LAYOUT, "")))
-        for name in sorted(groups)
-    )
+    return tuple(_host(name, groups[name], variables.get(name, {})) for name in sorted(groups))
+
+
+def _host(name: str, groups: set[str], variables: dict[str, Any]) -> Host:
+    declared = variables.get(_ADDRESSES, [])
+    given = [variables.get("ansible_host"), *(declared if isinstance(declared, list) else [declared])]
+    addresses = tuple(dict.fromkeys(one for one in given if isinstance(one, str) and one))
+    layout = str(variables.get(_LAYOUT, ""))
+    return Host(name=name, groups=tuple(sorted(groups)), layout=layout, addresses=addresses)
 
 
 def _trouble(message: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from remediate.adapters.store import trail
 from remediate.adapters.store.connection import Database
+from remediate.adapters.store.incidents import join, read, written
 from remediate.adapters.store.tables import approval_decisions, approval_requests, incidents
 from remediate.domain.approval import ApprovalDecision, ApprovalRequest, Asking
-from remediate.domain.audit import AuditEntry
-from remediate.domain.incident import Incident
+from remediate.domain.audit import ENGINE, AuditEntry
+from remediate.domain.incident import Incident, IncidentKind, incident_entry
 from remediate.errors import IllegalTransition
 
 
@@ -89,10 +90,11 @@ class DatabaseApprovals:
         with self._database.writing() as connection:
             if connection.execute(select(incidents.c.id).where(incidents.c.id == incident.id)).scalar():
                 return
-            row = incident.model_dump(exclude={"kind", "severity"})
-            status = {"kind": incident.kind.value, "severity": incident.severity.value, "status": "open"}
-            connection.execute(insert(incidents).values({**row, **status}))
-            trail.append(connection, _about(incident, "incident.opened", incident.opened_at, incident.title))
+            connection.execute(insert(incidents).values(written(incident)))
+            if incident.run_id and incident.kind is IncidentKind.INCIDENT:
+                join(connection, incident.id, incident.run_id, incident.opened_at)
+            entry = incident_entry(incident, "incident.opened", ENGINE, incident.opened_at, incident.title)
+            trail.append(connection, entry)
 
     def close_incident(self, incident_id: str, note: str, now: datetime) -> None:
         """Close an incident that is open."""
@@ -101,8 +103,9 @@ class DatabaseApprovals:
             known = connection.execute(select(incidents).where(is_open)).mappings().first()
             if known is None:
                 return
-            connection.execute(update(incidents).where(is_open).values(status="closed", note=note, closed_at=now))
-            trail.append(connection, _about(_incident(known), "incident.closed", now, note))
+            change = {"status": "closed", "note": note, "closed_at": now, "closed_by": ENGINE}
+            connection.execute(update(incidents).where(is_open).values(change))
+            trail.append(connection, incident_entry(read(known), "incident.closed", ENGINE, now, note))
 
     def incidents(self, *, only_open: bool = True, limit: int = 100) -> tuple[Incident, ...]:
         """Return incidents, newest first."""
@@ -110,7 +113,7 @@ class DatabaseApprovals:
         if only_open:
             query = query.where(incidents.c.closed_at.is_(None))
         with self._database.reading() as connection:
-            return tuple(_incident(row) for row in connection.execute(query).mappings())
+            return tuple(read(row) for row in connection.execute(query).mappings())
 
 
 def _row(request: ApprovalRequest) -> dict[str, object]:
@@ -135,15 +138,3 @@ def _entry(action: str, request: ApprovalRequest, at: datetime, **details: objec
             "details": {**known, "asked": list(request.asked), **details},
         }
     )
-
-
-def _about(incident: Incident, action: str, at: datetime, words: str) -> AuditEntry:
-    """An entry that stands in the timeline of the run that found the problem."""
-    details = {"incident": incident.id, "kind": incident.kind.value, "note": words}
-    return AuditEntry.model_validate(
-        {"at": at, "actor": "engine", "action": action, "subject": incident.run_id, "details": details}
-    )
-
-
-def _incident(row: RowMapping) -> Incident:
-    return Incident.model_validate({name: row[name] for name in Incident.model_fields})

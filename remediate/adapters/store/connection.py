@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from remediate.adapters.store.backend import Backend
+from remediate.adapters.store.backend import BUSY_SECONDS, Backend
 from remediate.adapters.store.postgresql import PostgresqlBackend
 from remediate.adapters.store.sqlite import SqliteBackend
 from remediate.adapters.store.state_directory import check_state_directory
@@ -29,6 +29,8 @@ class Database:
         self.engine = engine
         self._backend = backend
         self._current = threading.local()
+        #: Whose turn it is among the threads of this process. The database would have them sleep and try again.
+        self._turn = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -57,7 +59,7 @@ class Database:
             return
         committing = False
         try:
-            with self.engine.begin() as connection:
+            with self._in_turn(), self.engine.begin() as connection:
                 self._backend.begin_writing(connection)
                 self._current.connection = connection
                 try:
@@ -67,6 +69,19 @@ class Database:
                 committing = True
         except _FAILURES as error:
             raise self._not_written(error, committing=committing) from error
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Wait for other threads of this process to end their transactions; whoever hangs in one holds up nobody long.
+
+        After that the database says itself that it is locked.
+        """
+        is_mine = self._turn.acquire(timeout=BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            if is_mine:
+                self._turn.release()
 
     @contextmanager
     def apart(self) -> Iterator[Connection]:

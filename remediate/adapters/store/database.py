@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, inse
 from remediate.adapters.store.attempts import attempts, live_runs
 from remediate.adapters.store.connection import Database
 from remediate.adapters.store.tables import phases, runs, tasks, transitions
-from remediate.adapters.store.trail import append
+from remediate.adapters.store.trail import append, append_all
 from remediate.domain import run_audit
 from remediate.domain.audit import ENGINE
 from remediate.domain.plan import Plan
@@ -58,6 +58,16 @@ class DatabaseStore:
             connection.execute(insert(runs).values(_run_row(run)))
             connection.execute(_transition(run.id, None, run.status, "requested", run.created_at))
             append(connection, run_audit.run_requested(run, by or run.requested_by))
+
+    def create_runs(self, made: Sequence[Run]) -> None:
+        """Record several new runs in one go; each was asked for by who requested it."""
+        if not made:
+            return
+        first = [_transition_row(run.id, None, run.status, "requested", run.created_at) for run in made]
+        with self._database.writing() as connection:
+            connection.execute(insert(runs), [_run_row(run) for run in made])
+            connection.execute(insert(transitions), first)
+            append_all(connection, [run_audit.run_requested(run, run.requested_by) for run in made])
 
     def move(
         self, run_id: str, current: RunStatus, wanted: RunStatus, reason: str, now: datetime, *, by: str = ENGINE
@@ -240,14 +250,19 @@ def _phase_of(connection: Connection, run_id: str, sequence: int) -> tuple[Phase
 
 
 def _transition(run_id: str, current: RunStatus | None, wanted: RunStatus, reason: str, now: datetime) -> Any:
-    row = {
+    return insert(transitions).values(_transition_row(run_id, current, wanted, reason, now))
+
+
+def _transition_row(
+    run_id: str, current: RunStatus | None, wanted: RunStatus, reason: str, now: datetime
+) -> dict[str, object]:
+    return {
         "run_id": run_id,
         "from_status": current.value if current else None,
         "to_status": wanted.value,
         "reason": reason,
         "at": now,
     }
-    return insert(transitions).values(row)
 
 
 def _run_row(run: Run) -> dict[str, object]:

@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 from remediate.adapters.store.words import Text
 
 #: The newest migration; the store is upgraded when it finds another one.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0005"
 
 metadata = MetaData()
 
@@ -65,6 +65,7 @@ runs = Table(
     Column("override_reason", Text, nullable=False, server_default=""),
     Column("stop_asked_by", String(128), nullable=False, server_default=""),
     Column("carrier", String(16), nullable=False, server_default="command"),
+    Column("unattended", Integer, nullable=True),
     Column("continues", String(64), nullable=False, server_default=""),
     Column("parent", String(64), nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="0"),
@@ -173,14 +174,49 @@ incidents = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("run_id", String(64), ForeignKey("runs.id"), nullable=False),
+    #: None: no run was made of what it is about.
+    Column("run_id", String(64), ForeignKey("runs.id"), nullable=True),
     Column("severity", String(8), nullable=False),
     Column("title", Text, nullable=False),
     Column("status", String(16), nullable=False),
     Column("note", Text, nullable=False),
     Column("opened_at", Moment, nullable=False),
     Column("closed_at", Moment, nullable=True),
+    Column("runbook", String(64), nullable=False, server_default=""),
+    Column("hosts", JSON, nullable=True),
+    Column("began_at", Moment, nullable=True),
+    #: In seconds.
+    Column("rto", Integer, nullable=True),
+    Column("acknowledged_at", Moment, nullable=True),
+    Column("acknowledged_by", String(128), nullable=False, server_default=""),
+    Column("level", Integer, nullable=False, server_default="0"),
+    Column("escalated_at", Moment, nullable=True),
+    Column("cured_at", Moment, nullable=True),
+    Column("closed_by", String(128), nullable=False, server_default=""),
     Index("incidents_by_status", "status"),
+)
+
+incident_runs = Table(
+    "incident_runs",
+    metadata,
+    Column("run_id", String(64), ForeignKey("runs.id"), primary_key=True),
+    Column("incident_id", String(64), ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("joined_at", Moment, nullable=False),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("run_id", String(64), ForeignKey("runs.id"), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column("alert", String(128), primary_key=True),
+    Column("labels", JSON, nullable=False),
+    Column("begins_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("external_id", String(64), nullable=False),
+    Column("removed_at", Moment, nullable=True),
+    Column("trouble", Text, nullable=False),
+    Index("silences_standing", "removed_at"),
 )
 
 notices = Table(
@@ -226,4 +262,30 @@ switches = Table(
     Column("reason", Text, nullable=False),
     Column("at", Moment, nullable=False),
     Column("after", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("source", String(64), nullable=False),
+    #: The alert as it was delivered first.
+    Column("body", JSON, nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Column("deliveries", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("decision", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("runbook", String(64), nullable=False),
+    Column("mode", String(16), nullable=False),
+    #: Not a foreign key: an alert that no run was made of has none.
+    Column("run_id", String(64), nullable=False),
+    Column("incident_id", String(64), nullable=False),
+    Column("resolved_at", Moment, nullable=True),
+    Index("alerts_by_fingerprint", "fingerprint", "starts_at"),
+    Index("alerts_by_run", "run_id"),
+    Index("alerts_by_incident", "incident_id"),
+    Index("alerts_open", "resolved_at", "first_seen"),
 )

@@ -16,6 +16,7 @@ from remediate.errors import EngineFailure, RemediateError, UnknownRunbook
 
 #: name -> (module below this package, what the list of commands says about it)
 _COMMANDS = {
+    "alerts": ("alerts", "Show alerts; compare the policy with what is loaded; try old alerts."),
     "apply": ("apply", "Carry out exactly a plan that was made earlier."),
     "approvals": ("approvals", "Show what waits for approval."),
     "approve": ("answer", "Approve the plan that a run waits with."),
@@ -23,6 +24,7 @@ _COMMANDS = {
     "cancel": ("cancel", "Stop a run."),
     "doctor": ("doctor", "Check that every host can be worked on."),
     "escalate": ("answer", "Ask a higher level at once."),
+    "incident": ("incident", "Show incidents, take them on, call for more, close them."),
     "init": ("init", "Make a remediate.yml and an inventory to start from."),
     "list": ("catalogue", "List the runbooks."),
     "notify": ("notify", "Prove that people can be reached; show what was sent."),
