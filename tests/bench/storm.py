@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from remediate.adapters.store.alerts import DatabaseAlerts
 from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.database import DatabaseStore
+from remediate.adapters.store.incidents import DatabaseIncidents
 from remediate.domain.alert import AlertDecision
 from remediate.domain.run import OWNED, RunStatus
 from tests.integration.test_service import until
@@ -129,7 +130,7 @@ def storm(site: Served) -> bool:
         store, alerts = DatabaseStore(database), DatabaseAlerts(database)
         until(lambda: not store.standing(OWNED), 300)
         check_alerts(store, alerts)
-        check_invariants(store, DatabaseApprovals(database), at_rest=False)
+        check_invariants(store, DatabaseApprovals(database), at_rest=False, incidents=DatabaseIncidents(database))
         decided = Counter(record.answer.decision for record in alerts.alerts(limit=100_000))
         states = Counter(run.status for run in store.runs(limit=100_000))
     runs = sum(states.values())

@@ -17,6 +17,7 @@ from remediate.adapters.store.alerts import DatabaseAlerts
 from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.audit import DatabaseTrail
 from remediate.adapters.store.database import DatabaseStore
+from remediate.adapters.store.incidents import DatabaseIncidents
 from remediate.domain.alert import AlertDecision
 from remediate.domain.audit_check import verify
 from remediate.domain.run import RunStatus
@@ -87,7 +88,7 @@ def test_an_alert_is_cured_by_itself_where_its_rule_acts(make: Callable[..., Ser
     with site.record() as database:
         (run,) = DatabaseStore(database).runs(limit=9)
         steps = [step.reason for step in DatabaseStore(database).transitions(run.id)]
-        check_invariants(DatabaseStore(database), DatabaseApprovals(database))
+        check_invariants(DatabaseStore(database), DatabaseApprovals(database), incidents=DatabaseIncidents(database))
         check_alerts(DatabaseStore(database), DatabaseAlerts(database))
     assert any(reason.startswith("approved by policy: its rule acts without a human up to level 0") for reason in steps)
 
@@ -293,7 +294,12 @@ def test_whenever_the_service_is_killed_under_load_nothing_is_lost_and_nothing_i
             process.wait()
             with site.record() as database:
                 check_alerts(DatabaseStore(database), DatabaseAlerts(database))
-                check_invariants(DatabaseStore(database), DatabaseApprovals(database), at_rest=False)
+                check_invariants(
+                    DatabaseStore(database),
+                    DatabaseApprovals(database),
+                    at_rest=False,
+                    incidents=DatabaseIncidents(database),
+                )
             process, storm.port = site.listen()
         until(lambda: len(storm.taken) == 60, 60)
         storm.end()
@@ -306,6 +312,6 @@ def test_whenever_the_service_is_killed_under_load_nothing_is_lost_and_nothing_i
     with site.record() as database:
         store, alerts = DatabaseStore(database), DatabaseAlerts(database)
         check_alerts(store, alerts)
-        check_invariants(store, DatabaseApprovals(database), at_rest=False)
+        check_invariants(store, DatabaseApprovals(database), at_rest=False, incidents=DatabaseIncidents(database))
         assert {record.alert.fingerprint for record in alerts.alerts(limit=1000)} == storm.taken
         assert verify(DatabaseTrail(database, PlainKeys()).stored()).flaw is None
