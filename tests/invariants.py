@@ -8,7 +8,7 @@ from remediate.domain.alert import WITH_RUN, AlertDecision
 from remediate.domain.approval import OVERRIDE_PEOPLE, Answer, Asking
 from remediate.domain.child_runs import MOST_DEPTH, has_ended, newest
 from remediate.domain.incident import IncidentKind
-from remediate.domain.run import OWNED, TRANSITIONS, PhaseOutcome, Run, RunStatus, StartedBy, Transition
+from remediate.domain.run import OWNED, TRANSITIONS, PhaseOutcome, Run, RunStatus, StartedBy, Transition, request_id
 from remediate.domain.runbook import Phase
 from remediate.engine.alert_ports import Alerts
 from remediate.engine.incident_ports import Incidents
@@ -38,7 +38,7 @@ def check_invariants(
     _a_child_knows_its_place(runs)
     _one_run_acts_on_a_host_at_a_time(store, runs)
     _an_attempt_is_continued_once(runs)
-    _a_cure_ends_the_trouble_of_all_its_attempts(approvals, runs)
+    _a_cure_ends_the_trouble_of_all_its_attempts(approvals, runs, incidents)
 
 
 def _history_follows_the_table(run: Run, states: list[RunStatus]) -> None:
@@ -141,7 +141,7 @@ def _trouble_is_somebodys(
     if run.started_by is StartedBy.ALERT:
         # It stays open until its alerts have resolved, which may end it without a cure of ours as well.
         incident = incidents[run.id]
-        if joined is None or len(joined.runs(incident.id)) > 1:
+        if joined is None or _is_shared(joined, incident.id, run):
             return  # another alert may have told of it since
         assert incident.cured_at or not incident.is_open or not cured, f"{run.id} has cured, {incident.id} is open"
         return
@@ -198,14 +198,23 @@ def _an_attempt_is_continued_once(runs: tuple[Run, ...]) -> None:
     assert len(continued) == len(set(continued)), "an interrupted run was continued twice"
 
 
-def _a_cure_ends_the_trouble_of_all_its_attempts(approvals: Approvals, runs: tuple[Run, ...]) -> None:
+def _a_cure_ends_the_trouble_of_all_its_attempts(
+    approvals: Approvals, runs: tuple[Run, ...], joined: Incidents | None
+) -> None:
     by_id = {run.id: run for run in runs}
     still_open = {incident.id for incident in approvals.incidents(limit=10_000) if not incident.cured_at}
     for run in runs:
         cured, attempt = run.status is RunStatus.SUCCEEDED, run
         while attempt.continues:
             attempt = by_id[attempt.continues]
+            if joined and _is_shared(joined, f"inc-{attempt.id}", run):
+                continue  # another alert may have told of it since
             assert not cured or f"inc-{attempt.id}" not in still_open, f"{run.id} has cured, {attempt.id} is open"
+
+
+def _is_shared(joined: Incidents, incident_id: str, run: Run) -> bool:
+    """Whether runs of other requests belong to an incident as well."""
+    return any(request_id(one) != request_id(run.id) for one in joined.runs(incident_id))
 
 
 def _only_planned(run: Run) -> bool:
