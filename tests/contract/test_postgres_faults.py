@@ -365,9 +365,11 @@ def test_another_writer_who_does_not_end_is_told(
 def test_a_writer_that_is_stopped_within_its_transaction_does_not_keep_the_others_out(
     tmp_path: Path, postgres: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    impatient: dict[str, Any] = {**postgresql._SESSION, "idle_in_transaction_session_timeout": 100}
+    ours = open_database(tmp_path, postgres)
+    # Long enough for a busy machine to open it, and waited for once.
+    impatient: dict[str, Any] = {**postgresql._SESSION, "idle_in_transaction_session_timeout": 1000}
     monkeypatch.setattr(postgresql, "_SESSION", impatient)
-    ours, theirs = open_database(tmp_path, postgres), open_database(tmp_path, postgres)
+    theirs = open_database(tmp_path, postgres)
 
     def stopped() -> None:
         with theirs.writing():
