@@ -49,15 +49,15 @@ class _PassingStore(_Passing):
         super().__init__(port, name)
         self._depth = threading.local()
 
-    def together(self) -> AbstractContextManager[object]:
+    def together(self, *, urgent: bool = False) -> AbstractContextManager[object]:
         """Open a transaction; only the outermost one of a thread commits."""
-        return self._port.together() if getattr(self._depth, "inside", False) else self._outermost()
+        return self._port.together() if getattr(self._depth, "inside", False) else self._outermost(urgent=urgent)
 
     @contextmanager
-    def _outermost(self) -> Iterator[object]:
+    def _outermost(self, *, urgent: bool) -> Iterator[object]:
         self._depth.inside = True
         try:
-            with self._port.together() as transaction:
+            with self._port.together(urgent=urgent) as transaction:
                 yield transaction
                 reach("store.together.commit.before")
         finally:

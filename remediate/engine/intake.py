@@ -64,7 +64,7 @@ class Intake:
         hosts = self._policy.hosts()
         now = self._ports.clock.now()
         receipt = Receipt()
-        with self._ports.store.together():
+        with self._ports.store.together(urgent=True):
             taken = self._ports.alerts.take(delivered, now)
             self._begin([one for one in taken if one.is_new], hosts, now, receipt)
             for one in taken:

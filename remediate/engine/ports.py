@@ -77,8 +77,11 @@ class Executor(Protocol):
 class Store(Protocol):
     """Keeps the record. Every method is one transaction; what returned is on disk."""
 
-    def together(self) -> AbstractContextManager[object]:
-        """Open one transaction: all that this thread writes to any table of the site inside it is written together."""
+    def together(self, *, urgent: bool = False) -> AbstractContextManager[object]:
+        """Open one transaction: all that this thread writes to any table of the site inside it is written together.
+
+        Of those that wait for their turn in this process, one that is `urgent` goes first: somebody waits for its end.
+        """
         ...
 
     def in_turn(self) -> None:

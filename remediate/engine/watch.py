@@ -36,6 +36,10 @@ ALSO_EVERY = timedelta(seconds=2)
 #: How often the watch looks. A deadline is kept to within this, and a run that was approved starts within this.
 EVERY = timedelta(milliseconds=300)
 
+#: After a look the next one begins this much later at the earliest, however much happens: a storm is no reason to do
+#: nothing but look.
+BREATH = timedelta(milliseconds=50)
+
 #: A run that did not begin, because its hosts are busy, is tried again after this, and given up after that.
 AGAIN_AFTER = timedelta(seconds=2)
 BUSY_FOR = timedelta(minutes=10)
@@ -91,8 +95,11 @@ class Watch:
                     self._tell(error)
                 self._trouble = error.message
             if not stop.is_set():
+                looked_at = self._ports.clock.now()
                 self._ports.clock.wait(EVERY, self._nudged)
                 self._nudged.clear()
+                if (rest := looked_at + BREATH - self._ports.clock.now()) > timedelta(0):
+                    self._ports.clock.wait(rest, stop)
 
     def look(self, *, everything: bool) -> None:
         """Do everything that is due now."""

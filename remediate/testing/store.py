@@ -33,8 +33,9 @@ class MemoryStore:
         self._open = 0
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, *, urgent: bool = False) -> Iterator[None]:
         """Keep all other threads out until everything inside is written; what fails is not taken back."""
+        del urgent  # nobody waits long here
         with self._lock:
             self._open += 1
             try:

@@ -16,6 +16,7 @@ from remediate.adapters.store.postgresql import PostgresqlBackend
 from remediate.adapters.store.sqlite import SqliteBackend
 from remediate.adapters.store.state_directory import check_state_directory
 from remediate.adapters.store.tables import SCHEMA_VERSION
+from remediate.adapters.store.turns import Turns
 from remediate.catalog.database import DatabaseSettings
 from remediate.errors import StateUnusable
 
@@ -29,8 +30,8 @@ class Database:
         self.engine = engine
         self._backend = backend
         self._current = threading.local()
-        #: Whose turn it is among the threads of this process. The database would have them sleep and try again.
-        self._turn = threading.Lock()
+        #: Whose turn it is among the threads of this process.
+        self._turns = Turns()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -47,11 +48,12 @@ class Database:
             raise StateUnusable(f"The record cannot be read: {trouble.what}.", next_step=trouble.next_step) from error
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, urgent: bool = False) -> Iterator[Connection]:
         """Give a connection within one transaction; one that is opened inside another one is part of it.
 
         What is written together by one thread is on the disk together, or not at all. There is one writer of a site at
-        a time (docs/adr/0007), so what is read in order to write stays true until it is written.
+        a time (docs/adr/0007), so what is read in order to write stays true until it is written. Of the threads that
+        wait for their turn here, those with something `urgent` go first.
         """
         open_one: Connection | None = getattr(self._current, "connection", None)
         if open_one is not None:
@@ -59,7 +61,7 @@ class Database:
             return
         committing = False
         try:
-            with self._in_turn(), self.engine.begin() as connection:
+            with self._in_turn(urgent=urgent), self.engine.begin() as connection:
                 self._backend.begin_writing(connection)
                 self._current.connection = connection
                 try:
@@ -71,17 +73,17 @@ class Database:
             raise self._not_written(error, committing=committing) from error
 
     @contextmanager
-    def _in_turn(self) -> Iterator[None]:
+    def _in_turn(self, *, urgent: bool) -> Iterator[None]:
         """Wait for other threads of this process to end their transactions; whoever hangs in one holds up nobody long.
 
         After that the database says itself that it is locked.
         """
-        is_mine = self._turn.acquire(timeout=BUSY_SECONDS)
+        is_mine = self._turns.take(urgent=urgent, patience=BUSY_SECONDS)
         try:
             yield
         finally:
             if is_mine:
-                self._turn.release()
+                self._turns.hand_on()
 
     @contextmanager
     def apart(self) -> Iterator[Connection]:

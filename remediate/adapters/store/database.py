@@ -43,9 +43,9 @@ class DatabaseStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def together(self) -> AbstractContextManager[object]:
+    def together(self, *, urgent: bool = False) -> AbstractContextManager[object]:
         """Open one transaction: all that this thread writes to any table of the site inside it is written together."""
-        return self._database.writing()
+        return self._database.writing(urgent=urgent)
 
     def in_turn(self) -> None:
         """Be alone with the record until the open transaction ends; raises EngineFailure when none is open."""
