@@ -69,7 +69,8 @@ cures:  ## Print how long each fault of the scenarios took to cure
 
 soak: setup lab-up  ## The long repeats, in full (docs/reference/proof.md)
 	for scenario in molecule/*/molecule.yml; do molecule test --scenario-name "$$(basename "$$(dirname "$$scenario")")"; done
-	REMEDIATE_SOAK=1 pytest tests/integration/lab tests/integration/test_crash_matrix.py
+	REMEDIATE_SOAK=1 pytest tests/integration/lab tests/integration/test_crash_matrix.py tests/integration/test_alerts.py \
+	  tests/acceptance/test_http_schema.py
 
 lock:  ## Resolve requirements.lock anew from the ranges in pyproject.toml (needs uv)
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -130,7 +130,8 @@ def _approval(asked: Asked, _body: None) -> ApprovalDetail:
 
 
 def _answer(asked: Asked, given: AnswerGiven) -> RunDetail:
-    return _detail(asked.site, asked.site.answer(asked.run, given.as_answer, given.reason, digest=given.digest).id)
+    seen = given.root
+    return _detail(asked.site, asked.site.answer(asked.run, given.as_answer, seen.reason, digest=seen.digest).id)
 
 
 def _alerts(asked: Asked, _body: None) -> AlertList:

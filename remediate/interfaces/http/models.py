@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, RootModel, StringConstraints
 
 from remediate.domain.alert import AlertDecision, AlertMode, AlertRecord, AlertStatus
 from remediate.domain.approval import Answer, ApprovalDecision, ApprovalRequest
@@ -16,7 +16,10 @@ from remediate.domain.storm_position import StormPosition
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}$")]
 _Reason = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_Words = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+#: Not only of spaces.
+_Words = Annotated[
+    str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
+]
 
 
 class _Taken(BaseModel):
@@ -35,19 +38,33 @@ class RunWanted(_Taken):
     check: bool = Field(default=False, description="Whether it only looks and plans.")
 
 
-class AnswerGiven(_Taken):
-    """An answer to the plan that was seen."""
-
-    answer: Literal["approved", "rejected", "overridden"]
+class _Answering(_Taken):
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(
         description="The digest of the plan that was seen: any other one is not answered to."
     )
+
+
+class Agreement(_Answering):
+    """A plan that was seen is approved."""
+
+    answer: Literal["approved"]
     reason: _Reason = ""
+
+
+class Objection(_Answering):
+    """A plan that was seen is rejected, or approved over everybody else's head: that takes a reason."""
+
+    answer: Literal["rejected", "overridden"]
+    reason: _Words
+
+
+class AnswerGiven(RootModel[Annotated[Agreement | Objection, Field(discriminator="answer")]]):
+    """An answer to the plan that was seen."""
 
     @property
     def as_answer(self) -> Answer:
         """The domain's value."""
-        return Answer(self.answer)
+        return Answer(self.root.answer)
 
 
 class ReasonGiven(_Taken):
