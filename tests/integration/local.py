@@ -94,7 +94,7 @@ class LocalSite:
         return (self.state / "runs").exists()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Look again and again until something holds; return whether it did in time."""
     deadline = time.monotonic() + seconds
     while not holds():
