@@ -255,6 +255,10 @@ def request_id(run_id: str) -> str:
     return "-".join(run_id.split("-")[:3])
 
 
+#: No vowels and nothing that can be mistaken for another character: an id is read aloud at night.
+ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
+
+
 def new_run_id(now: datetime, suffix: str) -> str:
     """Return a run id that sorts by time and can be read aloud: `20261123-211500-k7qd`."""
     return f"{now:%Y%m%d-%H%M%S}-{suffix}"

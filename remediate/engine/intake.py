@@ -11,7 +11,7 @@ from datetime import datetime
 from remediate.domain.alert import Alert, AlertAnswer, AlertDecision, AlertMode, AlertRecord
 from remediate.domain.host import Host
 from remediate.domain.response_rule import Decided, ResponseRule, decide
-from remediate.domain.run import Run, RunStatus, StartedBy, new_run_id
+from remediate.domain.run import ID_ALPHABET, Run, RunStatus, StartedBy, new_run_id
 from remediate.domain.runbook import Runbook
 from remediate.domain.text import quoted
 from remediate.engine.alert_ports import Taken
@@ -22,7 +22,6 @@ from remediate.engine.ports import Ports
 #: alerts that are all different somebody has to look, not a queue of a day.
 MOST_WAITING = 1000
 
-_ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 _ID_LENGTH = 8
 
 
@@ -143,6 +142,6 @@ def _suffix(key: str) -> str:
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
     letters = []
     for _ in range(_ID_LENGTH):
-        number, at = divmod(number, len(_ID_ALPHABET))
-        letters.append(_ID_ALPHABET[at])
+        number, at = divmod(number, len(ID_ALPHABET))
+        letters.append(ID_ALPHABET[at])
     return "".join(letters)

@@ -13,7 +13,7 @@ from remediate.catalog.loader import Catalogue
 from remediate.domain.child_runs import has_ended
 from remediate.domain.host import unknown_hosts
 from remediate.domain.parameter import checked_parameters
-from remediate.domain.run import OWNED, Origin, Run, RunStatus, Standing, new_run_id
+from remediate.domain.run import ID_ALPHABET, OWNED, Origin, Run, RunStatus, Standing, new_run_id
 from remediate.domain.runbook import Phase, Runbook
 from remediate.engine.approvals import ApprovalFlow
 from remediate.engine.child_runs import ChildRuns
@@ -26,9 +26,6 @@ from remediate.engine.silencing import Silencing
 from remediate.engine.staff import News, Occasion
 from remediate.engine.walk import AskPerson, Surroundings, Walk, unattended
 from remediate.errors import HostBusy, IllegalTransition, InvalidParameter, RemediateError, UnknownHost
-
-#: No vowels and nothing that can be mistaken for another character: an id is read aloud at night.
-_SUFFIX_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 
 #: How long a run may stand between its record and its lock, on a machine under load.
 STARTING = timedelta(seconds=10)
@@ -439,7 +436,7 @@ def _known_hosts(known: Sequence[str]) -> str:
 
 
 def _suffix() -> str:
-    return "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(4))
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(4))
 
 
 def _following(run: Run, run_id: str, now: datetime, origin: Origin, *, check: bool = False) -> Run:

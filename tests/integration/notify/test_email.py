@@ -246,9 +246,15 @@ def test_a_server_that_drips_for_ever_is_hung_up_on(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_the_server_has_taken_is_delivered_even_when_it_hangs_up_then() -> None:
-    script = b"".join(
-        (b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"250 receiver\r\n", b"354 go on\r\n", b"250 taken\r\n")
-    )
-    with answering(script) as port:
-        settings = Mailbox(port=port).settings(security="none")
-        send(settings.model_copy(update={"timeout": timedelta(seconds=0.5)}))
+    steps = (b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"250 receiver\r\n", b"354 go on\r\n", b"250 taken\r\n")
+
+    def arrives(script: bytes) -> bool:
+        with answering(script) as port:
+            settings = Mailbox(port=port).settings(security="none")
+            try:
+                send(settings.model_copy(update={"timeout": timedelta(seconds=0.5)}))
+            except DeliveryFailed:
+                return False
+        return True
+
+    assert [arrives(b"".join(steps[:count])) for count in (5, 6)] == [False, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -61,7 +62,7 @@ def open_ipv6(value: str) -> None:
     Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text(value, encoding="ascii")
 
 
-def start(host: str, script: str, floods: list[dict[str, object]]) -> None:
+def start(host: str, script: str, floods: list[dict[str, Any]]) -> None:
     """Start floods."""
     open_ipv6("0")
     address("replace")
@@ -69,7 +70,7 @@ def start(host: str, script: str, floods: list[dict[str, object]]) -> None:
         PROGRAM.write_text(script, encoding="utf-8")
     for one in floods:
         unit = f"--unit=lab-flood-{one['name']}.{host}"
-        words = [str(word) for word in one["arguments"]]  # type: ignore[attr-defined]  # a list, says who calls
+        words = [str(word) for word in one["arguments"]]
         subprocess.run(["systemd-run", "--quiet", "--collect", unit, "python3", str(PROGRAM), *words], check=True)
 
 
