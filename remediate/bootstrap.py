@@ -59,6 +59,7 @@ from remediate.engine.identity import Identity
 from remediate.engine.intake import Intake, Policy, Receipt
 from remediate.engine.intake_queue import IntakeQueue
 from remediate.engine.monitoring import Watcher, Watchers
+from remediate.engine.next_runbooks import NextRunbooks
 from remediate.engine.ports import Clock, Locks, Ports, Workflows
 from remediate.engine.recall import Recall
 from remediate.engine.remediation import Remediation
@@ -83,11 +84,15 @@ def _nothing(_nudge: Callable[[], None]) -> AbstractContextManager[object]:
 
 @dataclass(frozen=True)
 class Reception:
-    """What takes alerts for a site: who may post them, the queue that they wait in, and what fetches the others."""
+    """What takes alerts for a site: who may post them, the queue that they wait in, and what fetches the others.
+
+    And what comes after them: the next runbook where one has not cured.
+    """
 
     keys: Mapping[str, SourceKey]
     queue: IntakeQueue
     recall: Recall
+    next_runbooks: NextRunbooks
 
 
 @dataclass(frozen=True)
@@ -163,13 +168,14 @@ class Installation:
         a source is not where the settings say.
         """
         rules = self.settings.responses
-        runbooks = {name: self.catalogue.load(name) for name in {rule.runbook for rule in rules}}
+        runbooks = {name: self.catalogue.load(name) for rule in rules for name in rule.runbooks}
         check_on_site(rules, runbooks, self.ports.executor.hosts() if rules else ())
         policy = Policy(rules, runbooks, self.ports.executor.hosts if rules else tuple)
         queue = IntakeQueue(Intake(self.ports, policy, self.remediation.approvals), made=made)
         sources = {name: watcher.messenger for name, watcher in self.watchers.items() if watcher.messenger}
         keys = {name: _key(name, entry) for name, entry in self.settings.sources.items()}
-        return Reception(keys, queue, Recall(self.ports, sources, queue, self.log.trouble))
+        recall = Recall(self.ports, sources, queue, self.log.trouble)
+        return Reception(keys, queue, recall, NextRunbooks(self.ports, policy))
 
     def dispatcher(self) -> Dispatcher:
         """Return what sends the notices of this site; the channels are loaded now."""

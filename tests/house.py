@@ -57,9 +57,6 @@ TROUBLE = Incident(
 class Executor(FakeExecutor):
     """The scripted executor, as the bootstrap makes one."""
 
-    def warm_up(self) -> None:
-        """There is nothing to warm up."""
-
     def close(self) -> None:
         """There is nothing to close."""
 

@@ -86,9 +86,6 @@ class Hosts(FakeExecutor):
         with (self._site / "walked").open("a") as file:
             file.write(line)
 
-    def warm_up(self) -> None:
-        """There is nothing to warm up."""
-
     def close(self) -> None:
         """There is nothing to close."""
 

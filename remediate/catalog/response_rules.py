@@ -62,6 +62,10 @@ class ResponseRuleEntry(BaseModel):
         strict=True,
         description="With `mode: act`: the highest level that is carried out without a human, 0 to 4.",
     )
+    then: tuple[Line, ...] = Field(
+        default=(),
+        description="Runbooks that are tried next, in this order, where the one before was proven not to have cured.",
+    )
     host_label: str = Field(default=INSTANCE, pattern=_LABEL, description="The label that names the host.")
 
     @model_validator(mode="after")
@@ -70,6 +74,15 @@ class ResponseRuleEntry(BaseModel):
             raise ValueError(
                 f"unattended: {self.unattended} means nothing with `mode: {self.mode.value}`; say `mode: act`"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        tried = (self.runbook, *self.then)
+        if twice := sorted({name for name in tried if tried.count(name) > 1}):
+            raise ValueError(f"then: {', '.join(twice)} would be tried twice; name each runbook once")
+        if self.then and self.mode is AlertMode.SUGGEST:
+            raise ValueError("then: nothing is tried with `mode: suggest`; say `mode: ask` or `mode: act`")
         return self
 
     def as_rule(self, written_at: str) -> ResponseRule:
@@ -81,6 +94,7 @@ class ResponseRuleEntry(BaseModel):
             parameters={name: _filled_by(value) for name, value in self.parameters.items()},
             group=self.group,
             mode=self.mode,
+            then=self.then,
             unattended=self.unattended,
             host_label=self.host_label,
             written_at=written_at,
@@ -102,11 +116,16 @@ def check_response_rules(
 ) -> None:
     """Note rules about what there is not: a source that nothing comes from, a runbook with a typing error."""
     for index, rule in enumerate(rules):
-        for field, value, known in (("source", rule.source, sources), ("runbook", rule.runbook, runbooks)):
+        named: list[tuple[str, tuple[str | int, ...], str, Collection[str]]] = [
+            ("source", ("source",), rule.source, sources),
+            ("runbook", ("runbook",), rule.runbook, runbooks),
+            *(("runbook", ("then", number), name, runbooks) for number, name in enumerate(rule.then)),
+        ]
+        for kind, field, value, known in named:
             if value not in known:
                 near = get_close_matches(value, known, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                document.note(("responses", index, field), f"there is no {field} {value!r}{hint}", problems)
+                document.note(("responses", index, *field), f"there is no {kind} {value!r}{hint}", problems)
 
 
 def check_on_site(rules: Sequence[ResponseRule], runbooks: Mapping[str, Runbook], hosts: Sequence[Host]) -> None:

@@ -38,12 +38,19 @@ class ResponseRule(Value):
     #: The group of the inventory that the host has to be in.
     group: str
     mode: AlertMode = AlertMode.ASK
+    #: The runbooks that are tried after it, in this order, each where the one before it has not cured.
+    then: tuple[str, ...] = ()
     #: Up to which level plans are carried out without a human, where the mode is `act`.
     unattended: int = Field(default=0, ge=0, le=HIGHEST_LEVEL)
     #: The label that names the host.
     host_label: str = INSTANCE
     #: Where it is written, for messages: `remediate.yml:34`.
     written_at: str = ""
+
+    @property
+    def runbooks(self) -> tuple[str, ...]:
+        """All runbooks that may be run because of it, in the order in which they are tried."""
+        return (self.runbook, *self.then)
 
     @property
     def names_alerts(self) -> bool:
@@ -91,6 +98,13 @@ def decide(
         mode=rule.mode,
     )
     return Decided(answer=answer, rule=rule, host=found.host, parameters=values)
+
+
+def following(rule: ResponseRule, runbook: str) -> str:
+    """Return the runbook that a rule wants tried where another one of it has not cured; empty: a human has to look."""
+    if runbook not in rule.runbooks:
+        return ""  # the rule was changed since
+    return next(iter(rule.runbooks[rule.runbooks.index(runbook) + 1 :]), "")
 
 
 def _says(rule: ResponseRule) -> str:

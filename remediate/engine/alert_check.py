@@ -41,7 +41,7 @@ class AlertCheck:
     def replay(self, alerts: Sequence[Alert], hosts: Sequence[Host]) -> tuple[tuple[Alert, Decided], ...]:
         """Return what would be decided about alerts now; nothing is recorded, and nothing is run."""
         runbooks: Mapping[str, Runbook] = {
-            name: self._catalogue.load(name) for name in {rule.runbook for rule in self._rules}
+            name: self._catalogue.load(name) for rule in self._rules for name in rule.runbooks
         }
         return tuple((alert, decide(alert, self._rules, runbooks, hosts)) for alert in alerts)
 

@@ -85,7 +85,7 @@ class Intake:
             decided = self._decided(one, hosts, room - len(runs))
             answer = decided.answer
             if decided.rule and decided.host:
-                runs.append(self._run(one.record.alert, decided, now))
+                runs.append(run_for(one.record.alert, decided, now))
                 answer = answer.model_copy(update={"run_id": runs[-1].id})
             answers.append((one.record, answer))
         self._ports.store.create_runs(runs)
@@ -104,23 +104,6 @@ class Intake:
             return Decided(answer=answer)
         return decided
 
-    def _run(self, alert: Alert, decided: Decided, now: datetime) -> Run:
-        return Run(
-            id=new_run_id(now, _suffix(alert.key)),
-            runbook=decided.answer.runbook,
-            status=RunStatus.REQUESTED,
-            hosts=(decided.host,),
-            parameters=decided.parameters,
-            check=decided.answer.mode is AlertMode.SUGGEST,
-            created_at=now,
-            updated_at=now,
-            requested_by=f"alert:{alert.source}",
-            reason=f"{quoted(alert.name, 100)} fires on {decided.host}",
-            started_by=StartedBy.ALERT,
-            carrier="service",
-            unattended=decided.unattended,
-        )
-
     def _end(self, record: AlertRecord, now: datetime) -> None:
         """Let nothing begin any more that an alert was to start; what acts already goes on, and is proven."""
         if not record.answer.run_id:
@@ -135,6 +118,26 @@ class Intake:
     def _waiting(self) -> int:
         waiting = self._ports.store.standing({RunStatus.REQUESTED})
         return sum(one.carrier == "service" for one in waiting)
+
+
+def run_for(alert: Alert, decided: Decided, now: datetime, *, after: Run | None = None) -> Run:
+    """Return the run that is made of an alert, not recorded yet; `after` is the one before it that has not cured."""
+    earlier = f"; {after.runbook} did not cure (run {after.id})" if after else ""
+    return Run(
+        id=new_run_id(now, _suffix(f"{alert.key}{after.id if after else ''}")),
+        runbook=decided.answer.runbook,
+        status=RunStatus.REQUESTED,
+        hosts=(decided.host,),
+        parameters=decided.parameters,
+        check=decided.answer.mode is AlertMode.SUGGEST,
+        created_at=now,
+        updated_at=now,
+        requested_by=f"alert:{alert.source}",
+        reason=f"{quoted(alert.name, 100)} fires on {decided.host}{earlier}",
+        started_by=StartedBy.ALERT,
+        carrier="service",
+        unattended=decided.unattended,
+    )
 
 
 def _suffix(key: str) -> str:

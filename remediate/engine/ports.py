@@ -73,6 +73,10 @@ class Executor(Protocol):
         """Look at whether hosts are ready: facts per host, or the message of what failed."""
         ...
 
+    def warm_up(self) -> None:
+        """Prepare for a phase that will come soon, beside what is done until then."""
+        ...
+
 
 class Store(Protocol):
     """Keeps the record. Every method is one transaction; what returned is on disk."""

@@ -94,6 +94,9 @@ class FakeExecutor:
         """Say that hosts are ready, but for those with an ailment."""
         return {host: self.ailments.get(host) or {"problems": []} for host in hosts}
 
+    def warm_up(self) -> None:
+        """There is nothing to warm up."""
+
     def _answer(self, host: str, request: PhaseRequest) -> Answer:
         script = self._scripted(host, request, request.phase, check=request.check)
         if script:

@@ -106,9 +106,6 @@ class Shelf(FakeExecutor):
         self._curable = curable
         self._state = place / "shelf"
 
-    def warm_up(self) -> None:
-        """There is nothing to warm up."""
-
     def close(self) -> None:
         """There is nothing to close."""
 

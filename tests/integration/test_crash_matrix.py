@@ -149,8 +149,11 @@ def scenes(request: pytest.FixtureRequest) -> Iterator[Scenes]:
         yield Scenes(scene, 1 if SOAK else EVERY[request.param])
 
 
-def test_whatever_is_killed_the_story_goes_on_and_what_must_hold_holds(teller: Teller, scenes: Scenes) -> None:
-    wrong = [trouble for story in STORIES for trouble in walked(teller, scenes, story)]
+@pytest.mark.parametrize("story", STORIES)
+def test_whatever_is_killed_the_story_goes_on_and_what_must_hold_holds(
+    teller: Teller, scenes: Scenes, story: str
+) -> None:
+    wrong = walked(teller, scenes, story)
 
     assert not wrong, "\n".join([*wrong, teller.errors.read_text()[-4000:]])
 

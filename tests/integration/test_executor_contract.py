@@ -75,13 +75,14 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield scripted(Case(FakeExecutor(HOSTS), directory / "stray"))
         return
     (directory / "state").mkdir(mode=0o700)
-    settings = Settings(
-        site=SITE, inventory=SITE / "inventory", state=directory / "state", content=(SITE / "playbooks",)
-    )
-    executor = AnsibleExecutor(settings)
+    executor = AnsibleExecutor(settings_in(directory))
     executor.stage("run", RUNBOOK)
     yield Case(executor, directory / "stray")
     executor.close()
+
+
+def settings_in(directory: Path) -> Settings:
+    return Settings(site=SITE, inventory=SITE / "inventory", state=directory / "state", content=(SITE / "playbooks",))
 
 
 HOSTS = (Host(name="far", groups=("all", "others")), Host(name="near", groups=("all", "stray_file_targets")))
@@ -159,3 +160,19 @@ def test_a_phase_whose_record_cannot_be_written_ends_and_nothing_of_it_goes_on(c
 
 def test_a_phase_after_one_that_was_broken_off_works_as_before(case: Case) -> None:
     assert case.run(Phase.DIAGNOSE)[0].reports == {"near": case.finding}
+
+
+def test_what_nothing_has_needed_for_long_is_ended_and_begun_again_when_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "stray").write_text("stray")
+    executor = AnsibleExecutor(settings_in(tmp_path), idle_seconds=1.0)
+    executor.stage("run", RUNBOOK)
+    case, before = Case(executor, tmp_path / "stray"), below(os.getpid())
+    try:
+        executor.warm_up()
+        warm = {process: birth for process, birth in below(os.getpid()).items() if process not in before}
+        assert warm
+        assert eventually(lambda: not still_alive(warm)), still_alive(warm)
+        assert case.run(Phase.DIAGNOSE)[0].reports == {"near": case.finding}
+    finally:
+        executor.close()

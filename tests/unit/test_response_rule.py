@@ -10,7 +10,7 @@ from remediate.domain.alert import Alert, AlertDecision, AlertMode
 from remediate.domain.approval import unattended_consent
 from remediate.domain.host import Host
 from remediate.domain.matcher import matcher
-from remediate.domain.response_rule import Decided, FromLabel, ResponseRule, decide, rule_problems
+from remediate.domain.response_rule import Decided, FromLabel, ResponseRule, decide, following, rule_problems
 from remediate.domain.runbook import AlertMapping, Runbook, Severity
 from tests.builders import alert, parameter, runbook
 
@@ -169,3 +169,14 @@ def test_a_rule_stands_for_one_human_up_to_its_level(
 
     assert found.is_enough is enough
     assert found.reason
+
+
+def test_after_each_runbook_of_a_rule_comes_the_next_and_after_the_last_a_human() -> None:
+    tried = rule(then=("mend-house", "air-attic"))
+
+    assert [following(tried, name) for name in ("tidy-shelf", "mend-house", "air-attic")] == [
+        "mend-house",
+        "air-attic",
+        "",
+    ]
+    assert following(tried, "pump-cellar") == ""

@@ -39,13 +39,14 @@ def test_a_rule_is_read_with_its_line(tmp_path: Path) -> None:
         tmp_path,
         "{source: main, runbook: disk-full, group: app}",
         "{source: main, runbook: disk-full, group: app, mode: act, unattended: 1, matchers: ['a=~\"x|y\"'],"
-        " parameters: {mount: {label: mountpoint}, target_free: 25}, host_label: node}",
+        " parameters: {mount: {label: mountpoint}, target_free: 25}, host_label: node, then: [queue-failure]}",
     )
     first, second = found.responses
 
     assert (first.written_at, second.written_at) == ("remediate.yml:5", "remediate.yml:6")
     assert (first.mode, first.unattended, first.host_label) == (AlertMode.ASK, 0, "instance")
     assert (second.mode, second.unattended, second.host_label) == (AlertMode.ACT, 1, "node")
+    assert (first.runbooks, second.runbooks) == (("disk-full",), ("disk-full", "queue-failure"))
     assert second.parameters == {"mount": FromLabel(label="mountpoint"), "target_free": 25}
     assert [str(one) for one in second.matchers] == ['a=~"x|y"']
     assert found.http is not None
@@ -66,6 +67,9 @@ def test_a_rule_is_read_with_its_line(tmp_path: Path) -> None:
         ("{source: main, runbook: disk-full, group: app, matchers: [severity]}", "'severity' is no matcher"),
         ("{source: main, runbook: disk-full, group: app, matchers: ['a=~(x+)+']}", "repeats a group"),
         ("{source: main, runbook: disk-full, group: app, unatended: 1}", "responses.0.unatended: is not a known field"),
+        ("{source: main, runbook: disk-full, group: app, then: [queue-ful]}", "did you mean queue-failure?"),
+        ("{source: main, runbook: disk-full, group: app, then: [disk-full]}", "disk-full would be tried twice"),
+        ("{source: main, runbook: disk-full, group: app, mode: suggest, then: [queue-failure]}", "nothing is tried"),
         ("{source: main, runbook: disk-full, group: app, parameters: {m: {label: 7}}}", "{label: NAME} is wanted"),
     ],
 )

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Timer
+from time import monotonic
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,28 +36,37 @@ from remediate.errors import ExecutorFailure, InvalidDocument, UnknownShape
 _LAYOUT = "stack_layout"
 #: Further names and addresses of a host, as alerts write them: a list of text.
 _ADDRESSES = "remediate_addresses"
+#: How long a session that nothing needs is kept. Between two phases of a run it must be there; a service that waits for
+#: the next alert, maybe for days, does not keep an Ansible in memory for each of the runs of the last storm.
+IDLE_SECONDS = 120.0
 
 
 class AnsibleExecutor:
     """Implements the port `Executor`. Sessions are kept for the next phase and shared by nobody at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._settings = settings
-        self._idle: list[Session] = []
+        self._idle_seconds = idle_seconds
+        #: Sessions that nothing needs, and since when; the one that was needed last is at the end.
+        self._idle: list[tuple[Session, float]] = []
+        self._busy = 0
+        self._retiring: Timer | None = None
         self._lock = Lock()
         self._hosts: tuple[Host, ...] | None = None
 
     def warm_up(self) -> None:
-        """Start a session now, so that it is ready when the first phase needs it."""
+        """Start a session now, unless there is one, so that it is ready when the first phase needs it."""
         with self._lock:
-            if not self._idle:
-                self._idle.append(Session(self._settings.ansible))
+            if not self._idle and not self._busy:
+                self._keep(Session(self._settings.ansible))
 
     def close(self) -> None:
         """End all sessions and everything below them."""
         with self._lock:
             sessions, self._idle = self._idle, []
-        for session in sessions:
+            if self._retiring:
+                self._retiring.cancel()
+        for session, _ in sessions:
             session.close()
 
     def hosts(self) -> tuple[Host, ...]:
@@ -133,15 +143,40 @@ class AnsibleExecutor:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         with self._lock:
-            session = self._idle.pop() if self._idle else Session(self._settings.ansible)
+            session = self._idle.pop()[0] if self._idle else Session(self._settings.ansible)
+            self._busy += 1
         try:
             yield session
         finally:
-            if session.usable:
-                with self._lock:
-                    self._idle.append(session)
-            else:
+            with self._lock:
+                self._busy -= 1
+                if session.usable:
+                    self._keep(session)
+            if not session.usable:
                 session.close()
+
+    def _keep(self, session: Session) -> None:
+        """Keep a session for what comes next; to be called with the lock held."""
+        self._idle.append((session, monotonic()))
+        if self._retiring is None:
+            self._retire_in(self._idle_seconds)
+
+    def _retire_in(self, seconds: float) -> None:
+        self._retiring = Timer(seconds, self._retire)
+        self._retiring.daemon = True
+        self._retiring.start()
+
+    def _retire(self) -> None:
+        """End the sessions that nothing has needed for long, and look again when the next one may be due."""
+        with self._lock:
+            now = monotonic()
+            due = [session for session, since in self._idle if now - since >= self._idle_seconds]
+            self._idle = self._idle[len(due) :]
+            self._retiring = None
+            if self._idle:
+                self._retire_in(self._idle[0][1] + self._idle_seconds - now)
+        for session in due:
+            session.close()
 
     def _read_inventory(self) -> tuple[Host, ...]:
         path = self._settings.inventory
