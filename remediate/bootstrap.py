@@ -51,7 +51,7 @@ from remediate.domain.source_proof import SourceKey
 from remediate.engine.admission import Admission
 from remediate.engine.alert_check import AlertCheck
 from remediate.engine.alert_watch import AlertWatch
-from remediate.engine.announcement import announcer
+from remediate.engine.announcement import announcer, caller
 from remediate.engine.audit import AuditTrail
 from remediate.engine.dispatch import PATIENCE, Dispatcher
 from remediate.engine.handover import Handover
@@ -174,7 +174,7 @@ class Installation:
         queue = IntakeQueue(Intake(self.ports, policy, self.remediation.approvals), made=made)
         sources = {name: watcher.messenger for name, watcher in self.watchers.items() if watcher.messenger}
         keys = {name: _key(name, entry) for name, entry in self.settings.sources.items()}
-        recall = Recall(self.ports, sources, queue, self.log.trouble)
+        recall = Recall(self.ports, sources, queue, self.remediation.incidents, self.log.trouble)
         return Reception(keys, queue, recall, NextRunbooks(self.ports, policy))
 
     def dispatcher(self) -> Dispatcher:
@@ -300,6 +300,7 @@ def _staff(settings: Settings, ports: Ports, catalogue: Catalogue) -> Staff:
         people=settings.people,
         on_call=partial(on_call_at, settings.people, settings.rotation),
         announce=announcer(ports.outbox, catalogue, settings.people, settings.routes),
+        call=caller(ports.outbox, settings.routes),
         forbids=_forbids,
         levels=settings.levels,
         policy=settings.policy,

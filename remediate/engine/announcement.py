@@ -8,9 +8,9 @@ from remediate.catalog.loader import Catalogue
 from remediate.domain.notice import NoticeKind
 from remediate.domain.people import People
 from remediate.domain.route import Routes
-from remediate.engine.notices import Matter, compose, told_of_override
+from remediate.engine.notices import Matter, calls, compose, told_of_override
 from remediate.engine.ports import Outbox
-from remediate.engine.staff import News, Occasion
+from remediate.engine.staff import Call, News, Occasion
 
 
 def announcer(outbox: Outbox, catalogue: Catalogue, people: People, routes: Routes) -> Callable[[News], None]:
@@ -32,3 +32,12 @@ def announcer(outbox: Outbox, catalogue: Catalogue, people: People, routes: Rout
         outbox.put(compose(NoticeKind(news.occasion.value), matter, to, now=news.at, note=news.note, number=number))
 
     return announce
+
+
+def caller(outbox: Outbox, routes: Routes) -> Callable[[Call], None]:
+    """Return what the engine tells its calls for incidents without a run to."""
+
+    def call(call: Call) -> None:
+        outbox.put(calls(call.incident, call.to, routes, now=call.at, note=call.note))
+
+    return call

@@ -22,7 +22,7 @@ from remediate.domain.runbook import Runbook, Severity
 from remediate.domain.value import Value
 from remediate.engine.alert_proofs import alerts_of
 from remediate.engine.ports import Ports
-from remediate.engine.staff import News, Occasion, Staff
+from remediate.engine.staff import Call, News, Occasion, Staff
 from remediate.errors import IllegalTransition, UsageError
 
 #: More incidents than these are not open at once.
@@ -71,6 +71,14 @@ class IncidentDesk:
         self._ports.approvals.open_incident(opened)
         for record in alerts:
             self._ports.alerts.joined(record.key, opened.id)
+
+    def open_without_run(self, incident: Incident) -> None:
+        """Record an incident that no run belongs to, and call level 1 for it: nothing else will look after it."""
+        called = incident.model_copy(update={"level": 1, "escalated_at": incident.opened_at})
+        with self._ports.store.together():
+            self._ports.approvals.open_incident(called)
+            on_call = self._staff.on_call(1, called.opened_at)
+            self._staff.call(Call(called, on_call, called.note, called.opened_at))
 
     def _known(self, run: Run) -> Incident | None:
         """Return the open incident that a run tells of as well."""
@@ -192,9 +200,12 @@ class IncidentDesk:
         """Call a level: the next one, unless another is named."""
         level = level or found.level + 1
         changed = self._change(found, "incident.escalated", by, now, why, level=level, escalated_at=now)
+        to = self._staff.on_call(level, now)
         if found.run_id:
             run = self._ports.store.run(found.run_id)
-            self._staff.announce(News(Occasion.CALLED, run, None, self._staff.on_call(level, now), why, now, level))
+            self._staff.announce(News(Occasion.CALLED, run, None, to, why, now, level))
+        else:
+            self._staff.call(Call(changed, to, why, now))
         return changed
 
     def _firing(self, incident: Incident) -> bool:

@@ -11,12 +11,14 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from remediate.domain.incident import Incident
 from remediate.domain.notice import Notice, NoticeKind
 from remediate.domain.people import People, Person
 from remediate.domain.route import Routes
 from remediate.domain.run import Run, RunStatus
 from remediate.domain.runbook import Runbook, Severity
 from remediate.domain.text import printable, quoted
+from remediate.domain.times import moment
 from remediate.domain.value import Value
 from remediate.engine.wording import ENDINGS, commands, effects, facts, symptoms
 
@@ -83,6 +85,46 @@ def compose(
         )
         for person in {person.id: person for person in people}.values()
         for channel in _channels(kind, matter, person)
+    )
+
+
+def calls(
+    incident: Incident, people: Iterable[Person], routes: Routes, *, now: datetime, note: str
+) -> tuple[Notice, ...]:
+    """Return one notice for each person and channel: the level of the incident is called, and no run belongs to it."""
+    headline = _HEADLINES[NoticeKind.CALLED].format(level=incident.level)
+    lines = [
+        f"{headline}.",
+        quoted(note, 1000),
+        "",
+        f"Incident     {incident.id}",
+        f"What         {quoted(incident.title)}",
+        f"Severity     {incident.severity.value}",
+        f"Opened       {moment(incident.opened_at)}",
+        "",
+        *commands([f"remediate incident show {incident.id}", f"remediate incident ack {incident.id}"]),
+    ]
+    data: dict[str, JsonValue] = {
+        "kind": NoticeKind.CALLED.value,
+        "incident": incident.id,
+        "severity": incident.severity.value,
+        "level": incident.level,
+        "note": quoted(note),
+        "headline": headline,
+    }
+    return tuple(
+        Notice(
+            key=f"{incident.id}/called-{incident.level}/{person.id}/{channel}",
+            channel=channel,
+            person=person.id,
+            subject=quoted(f"[{incident.severity.value}] {headline}: {incident.title}", _SUBJECT_LENGTH),
+            body="\n".join(lines),
+            data=data,
+            created_at=now,
+            next_at=now,
+        )
+        for person in {person.id: person for person in people}.values()
+        for channel in routes.chosen(person, incident.severity)
     )
 
 

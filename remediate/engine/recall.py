@@ -8,6 +8,7 @@ from threading import Condition, Event
 from remediate.domain.incident import Incident
 from remediate.domain.runbook import Severity
 from remediate.engine.alert_ports import AlertSource
+from remediate.engine.incidents import IncidentDesk
 from remediate.engine.intake_queue import IntakeQueue
 from remediate.engine.ports import Ports
 from remediate.errors import RemediateError, UsageError
@@ -23,11 +24,13 @@ class Recall:
         ports: Ports,
         sources: Mapping[str, AlertSource],
         queue: IntakeQueue,
+        incidents: IncidentDesk,
         tell: Callable[[RemediateError], None],
     ) -> None:
         self._ports = ports
         self._sources = sources
         self._queue = queue
+        self._incidents = incidents
         self._tell = tell
         self._changed = Condition()
         #: Of the sources that are to be asked, how many alerts each has left out.
@@ -92,7 +95,7 @@ class Recall:
             opened_at=now,
         )
         try:
-            self._ports.approvals.open_incident(incident)
+            self._incidents.open_without_run(incident)
         except RemediateError as trouble:
             self._tell(trouble)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from remediate.domain.approval import Answer, ApprovalRequest, LevelRule
 from remediate.domain.identity import Principal
+from remediate.domain.incident import Incident
 from remediate.domain.people import People, Person
 from remediate.domain.run import Run
 
@@ -43,11 +44,21 @@ class News:
     level: int = 0
 
 
+@dataclass(frozen=True)
+class Call:
+    """That a level is called for an incident that no run belongs to, in the transaction in which that becomes true."""
+
+    incident: Incident
+    to: tuple[Person, ...]
+    note: str
+    at: datetime
+
+
 def _nobody(_level: int, _at: datetime) -> tuple[Person, ...]:
     return ()
 
 
-def _silent(_news: News) -> None:
+def _silent(_news: News | Call) -> None:
     return None
 
 
@@ -64,6 +75,8 @@ class Staff:
     on_call: Callable[[int, datetime], tuple[Person, ...]] = _nobody
     #: Puts news on its way, within the transaction that is open.
     announce: Callable[[News], None] = _silent
+    #: The same for an incident that no run belongs to.
+    call: Callable[[Call], None] = _silent
     #: Returns why a principal may not answer to a request at all, or an empty string: roles, runbooks, host groups.
     forbids: Callable[[Principal, ApprovalRequest, Answer], str] = _anybody
     #: What the site asks for beyond what the cards say.

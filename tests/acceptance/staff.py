@@ -7,7 +7,7 @@ from datetime import datetime
 
 from remediate.domain.identity import Principal
 from remediate.domain.people import People, Person
-from remediate.engine.staff import News, Staff
+from remediate.engine.staff import Call, News, Staff
 
 ROBOT = Person(id="robot", name="Robot", level=4, service=True)
 NADIA = Person(id="nadia", name="Nadia", level=1)
@@ -33,7 +33,9 @@ class Company:
     told: list[tuple[str, str, str]] = field(default_factory=list)
 
     def staff(self) -> Staff:
-        return Staff(people=self.people, on_call=self.on_call, announce=self.announce, policy=self.policy)
+        return Staff(
+            people=self.people, on_call=self.on_call, announce=self.announce, call=self.call, policy=self.policy
+        )
 
     def on_call(self, level: int, _at: datetime) -> tuple[Person, ...]:
         there = [person for person in self.people.of_level(level) if person.id not in self.away]
@@ -41,6 +43,9 @@ class Company:
 
     def announce(self, news: News) -> None:
         self.told += [(news.occasion.value, person.id, news.note) for person in news.to]
+
+    def call(self, call: Call) -> None:
+        self.told += [(f"called for {call.incident.id}", person.id, call.note) for person in call.to]
 
     def heard(self, occasion: str) -> list[str]:
         return [person for what, person, _ in self.told if what == occasion]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import Event, Thread
 
 import pytest
@@ -16,13 +17,15 @@ from remediate.engine import intake as intake_module
 from remediate.engine import intake_queue
 from remediate.engine.alert_ports import AlertSource
 from remediate.engine.approvals import ApprovalFlow
+from remediate.engine.incidents import IncidentDesk
 from remediate.engine.intake import Intake, Policy, Receipt
 from remediate.engine.intake_queue import IntakeQueue
 from remediate.engine.ports import Ports
 from remediate.engine.recall import Recall
 from remediate.engine.staff import Staff
 from remediate.errors import EngineFailure, RemediateError, StateUnusable
-from remediate.testing import FakeExecutor, ports
+from remediate.testing import FakeExecutor, FrozenClock, ports
+from tests.acceptance.staff import Company
 from tests.builders import alert, resolved, runbook
 from tests.reception import rule
 
@@ -212,10 +215,12 @@ class Source:
 
 
 @contextmanager
-def recalling(joined: Ports, sources: dict[str, AlertSource]) -> Iterator[tuple[Recall, list[RemediateError]]]:
+def recalling(
+    joined: Ports, sources: dict[str, AlertSource], staff: Staff | None = None
+) -> Iterator[tuple[Recall, list[RemediateError]]]:
     told: list[RemediateError] = []
     with working(made(joined)) as queue:
-        yield Recall(joined, sources, queue, told.append), told
+        yield Recall(joined, sources, queue, IncidentDesk(joined, staff or Staff()), told.append), told
 
 
 def ask(recall: Recall, left_out: int, source: str = "main") -> None:
@@ -245,6 +250,24 @@ def test_where_they_cannot_be_fetched_one_incident_stands_until_they_are() -> No
     assert "it does not answer" in incident.note
     assert told == [down, down]
     assert joined.approvals.incidents() == ()
+
+
+def test_for_an_incident_without_a_run_people_are_called_and_silence_climbs() -> None:
+    clock = FrozenClock()
+    joined, company = ports(executor=FakeExecutor(list(HOSTS)), clock=clock), Company()
+    with recalling(joined, {"main": Source(EngineFailure("it does not answer"))}, company.staff()) as (recall, _):
+        ask(recall, 7)
+    (incident,) = joined.approvals.incidents()
+    heard = [company.heard(f"called for {incident.id}")]
+    desk = IncidentDesk(joined, company.staff())
+    # SEV2: half an hour, then two hours.
+    for later in (timedelta(minutes=29), timedelta(minutes=1), timedelta(hours=2)):
+        clock.fast_forward(later)
+        desk.look(clock.now())
+        heard.append(company.heard(f"called for {incident.id}"))
+
+    assert heard == [["nadia"], ["nadia"], ["nadia", "lena", "mara"], ["nadia", "lena", "mara", "max"]]
+    assert all("it does not answer" in note or note == "nobody has taken it on" for _, _, note in company.told)
 
 
 def test_a_source_that_cannot_be_asked_is_an_incident_that_says_what_to_set() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from remediate.domain.incident import Incident
 from remediate.domain.notice import NoticeKind
 from remediate.domain.people import People
 from remediate.domain.report import FoundCause, Measure, Undo
@@ -13,7 +14,7 @@ from remediate.domain.route import Route, Routes
 from remediate.domain.run import RunStatus
 from remediate.domain.runbook import Effect, Rollback, Severity
 from remediate.domain.text import quoted
-from remediate.engine.notices import Matter, compose, told_of_override, trial_notices
+from remediate.engine.notices import Matter, calls, compose, told_of_override, trial_notices
 from remediate.testing import EPOCH
 from tests.builders import action, cause, finding, person, plan, run, runbook
 
@@ -259,3 +260,22 @@ def test_a_trial_goes_to_each_channel_of_each_person_under_a_key_of_its_own() ->
 )
 def test_quoted_text_keeps_what_is_no_link(text: str, shown: str) -> None:
     assert quoted(text, 10 if text == "a" * 11 else 300) == shown
+
+
+def test_a_call_for_an_incident_without_a_run_says_what_it_is_about_and_what_to_type() -> None:
+    about = Incident(
+        id="inc-left-out-main-1",
+        run_id="",
+        severity=Severity.SEV2,
+        title="7 alerts of the source main\x1b[31m are not known here",
+        opened_at=EPOCH,
+        level=2,
+    )
+    (one,) = calls(about, [person("omar"), person("omar")], ROUTES, now=EPOCH, note="it does not answer")
+
+    assert (one.key, one.channel) == ("inc-left-out-main-1/called-2/omar/mail", "mail")
+    assert one.subject.startswith("[SEV2] Incident: level 2 is called: 7 alerts of the source main")
+    assert "\x1b" not in one.subject + one.body
+    assert one.body.splitlines()[:2] == ["Incident: level 2 is called.", "it does not answer"]
+    assert "  remediate incident ack inc-left-out-main-1" in one.body.splitlines()
+    assert (one.data["kind"], one.data["incident"], one.data["level"]) == ("called", "inc-left-out-main-1", 2)
