@@ -47,7 +47,7 @@ lint: setup
 	ansible-lint --offline playbooks molecule inventory
 
 unit: setup
-	pytest --numprocesses auto tests/unit tests/contract tests/content tests/acceptance
+	pytest --numprocesses auto tests/unit tests/content
 
 lab-up: setup  ## Start the three lab hosts (installs and starts a container engine if none answers)
 	$(LAB) up

@@ -27,7 +27,7 @@ from remediate.domain.host import Host
 from remediate.domain.report import Finding, FoundCause, Verdict
 from remediate.domain.run import RunStatus
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import PhaseRequest, PhaseResult, TaskObserver
+from remediate.engine.executor_ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.interfaces.cli.main import main as command_line
 from remediate.testing import FakeExecutor
 from tests.builders import action, finding, fixed, put_back, snapshot, tidy, verified

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
-from remediate.engine.ports import Executor, PhaseRequest
+from remediate.engine.executor_ports import Executor, PhaseRequest
 from remediate.faults import STEPS, armed, reach
 
 _Port = TypeVar("_Port")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 from threading import Event
 
 from remediate.domain.alert import AlertDecision, AlertRecord
@@ -24,6 +25,9 @@ ASK_EVERY = timedelta(seconds=10)
 #: An Alertmanager that was started anew holds nothing until Prometheus tells it again: so long an alert has to be
 #: missing there before it counts as over, where its expression cannot be asked.
 MISSING_FOR = timedelta(minutes=5)
+
+#: At one look no more incidents than these are opened, the oldest first: in a storm others want to write as well.
+_OPENED_AT_ONCE = 20
 
 #: More alerts than these are not asked about at once.
 _MOST = 1000
@@ -83,11 +87,16 @@ class AlertWatch:
     def _open_incidents(self, now: datetime) -> None:
         """Open incidents for runs that wait for their turn, for which the intake has no time."""
         admitted = {AlertDecision.ADMITTED, AlertDecision.REFUSED}
-        for record in self._ports.alerts.open_ones(limit=_MOST):
-            if record.answer.run_id and not record.incident_id and record.answer.decision in admitted:
-                run = self._ports.store.run(record.answer.run_id)
-                with self._ports.store.together():
-                    self._incidents.open_for(run, self._load(run.runbook), now)
+        load = cache(self._load)  # a storm is about few runbooks, and has many runs
+        without = [
+            record
+            for record in self._ports.alerts.open_ones(limit=_MOST)
+            if record.answer.run_id and not record.incident_id and record.answer.decision in admitted
+        ]
+        for record in without[-_OPENED_AT_ONCE:]:
+            run = self._ports.store.run(record.answer.run_id)
+            with self._ports.store.together():
+                self._incidents.open_for(run, load(run.runbook), now)
 
     def _end_what_is_over(self, now: datetime) -> None:
         """Ask about alerts that still fire as far as we were told, and whose runs have ended."""

@@ -7,7 +7,8 @@ from threading import Event
 from remediate.domain.run import Run, TaskRecord
 from remediate.domain.runbook import Phase, Runbook
 from remediate.engine.events import Observer, PhaseBegan, PhaseEnded, TaskEnded
-from remediate.engine.ports import PhaseRequest, PhaseResult, Ports
+from remediate.engine.executor_ports import PhaseRequest, PhaseResult
+from remediate.engine.ports import Ports
 
 
 class PhaseRunner:

@@ -12,70 +12,18 @@ from typing import Protocol
 
 from remediate.domain.approval import ApprovalDecision, ApprovalRequest
 from remediate.domain.audit import ENGINE, AuditEntry, AuditEvent, Place, SignedHead, StoredEvent
-from remediate.domain.host import Host
 from remediate.domain.identity import Token
 from remediate.domain.incident import Incident
 from remediate.domain.notice import Notice
 from remediate.domain.people import Person
-from remediate.domain.report import Report
-from remediate.domain.run import PhaseOutcome, PhaseRecord, Run, RunStatus, Standing, TaskRecord, Transition
-from remediate.domain.runbook import ParameterValue, Phase, Runbook
+from remediate.domain.run import PhaseRecord, Run, RunStatus, Standing, TaskRecord, Transition
+from remediate.domain.runbook import Phase
 from remediate.domain.storm import Attempt, LiveRun
 from remediate.domain.switch import Switch
-from remediate.domain.value import Value
 from remediate.engine.alert_ports import Alerts
+from remediate.engine.executor_ports import Executor, PhaseResult
 from remediate.engine.incident_ports import Incidents
 from remediate.engine.monitoring import Silences
-
-
-class PhaseRequest(Value):
-    """One phase of one run, to be executed on some hosts."""
-
-    run_id: str
-    sequence: int
-    runbook: Runbook
-    phase: Phase
-    hosts: tuple[str, ...]
-    parameters: dict[str, ParameterValue]
-    check: bool = False
-    timeout: timedelta
-
-
-class PhaseResult(Value):
-    """What came of a phase: a report from each host that gave one, and a sentence for each that had trouble."""
-
-    outcome: PhaseOutcome
-    reports: dict[str, Report] = {}
-    troubles: dict[str, str] = {}
-    diffs: dict[str, str] = {}
-
-
-#: Receives each task as it ends, and (with no outcome yet) the name of the task that begins.
-TaskObserver = Callable[[TaskRecord], None]
-
-
-class Executor(Protocol):
-    """Runs the phases of runbooks on hosts."""
-
-    def hosts(self) -> tuple[Host, ...]:
-        """Return the hosts of the inventory; raises InvalidDocument when it cannot be read."""
-        ...
-
-    def stage(self, run_id: str, runbook: Runbook) -> dict[str, str]:
-        """Copy the content for a run, so that it cannot change under it; return digests of what decides its work."""
-        ...
-
-    def run_phase(self, request: PhaseRequest, observe: TaskObserver, stop: Event) -> PhaseResult:
-        """Run one phase to its end, its time limit, or `stop`; nothing of it is alive when this returns."""
-        ...
-
-    def inspect(self, hosts: Sequence[str]) -> dict[str, dict[str, object] | str]:
-        """Look at whether hosts are ready: facts per host, or the message of what failed."""
-        ...
-
-    def warm_up(self) -> None:
-        """Prepare for a phase that will come soon, beside what is done until then."""
-        ...
 
 
 class Store(Protocol):

@@ -33,11 +33,12 @@ from remediate.engine.alert_proofs import AlertProofs
 from remediate.engine.approvals import ApprovalFlow
 from remediate.engine.child_runs import ChildRuns
 from remediate.engine.events import Observer, PlanMade, StatusChanged
+from remediate.engine.executor_ports import PhaseResult
 from remediate.engine.incidents import IncidentDesk
 from remediate.engine.monitoring import Watchers
 from remediate.engine.phase_runner import PhaseRunner
 from remediate.engine.planning import Planner, host_plans
-from remediate.engine.ports import PhaseResult, Ports
+from remediate.engine.ports import Ports
 from remediate.engine.silencing import Silencing
 from remediate.engine.staff import News, Occasion, Staff
 from remediate.errors import EngineFailure, IllegalTransition, NotAllowed, Refused, UnknownShape

@@ -36,9 +36,10 @@ ALSO_EVERY = timedelta(seconds=2)
 #: How often the watch looks. A deadline is kept to within this, and a run that was approved starts within this.
 EVERY = timedelta(milliseconds=300)
 
-#: After a look the next one begins this much later at the earliest, however much happens: a storm is no reason to do
-#: nothing but look.
+#: After a look the next one begins this much later at the earliest, however much happens, and so many times as long
+#: as it took: a storm is no reason to do nothing but look.
 BREATH = timedelta(milliseconds=50)
+REST = 4
 
 #: A run that did not begin, because its hosts are busy, is tried again after this, and given up after that.
 AGAIN_AFTER = timedelta(seconds=2)
@@ -87,6 +88,7 @@ class Watch:
     def keep(self, stop: Event, *, everything: bool) -> None:
         """Look again and again until `stop`. What cannot be done, such as use the record, is told and tried again."""
         while not stop.is_set():
+            began = self._ports.clock.now()
             try:
                 self.look(everything=everything)
                 self._trouble = ""
@@ -98,7 +100,8 @@ class Watch:
                 looked_at = self._ports.clock.now()
                 self._ports.clock.wait(EVERY, self._nudged)
                 self._nudged.clear()
-                if (rest := looked_at + BREATH - self._ports.clock.now()) > timedelta(0):
+                due = looked_at + max(BREATH, REST * (looked_at - began))
+                if (rest := due - self._ports.clock.now()) > timedelta(0):
                     self._ports.clock.wait(rest, stop)
 
     def look(self, *, everything: bool) -> None:

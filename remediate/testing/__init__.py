@@ -11,9 +11,10 @@ Each twin passes the same contract tests as the real adapter that it stands for.
 from __future__ import annotations
 
 from remediate.engine.alert_ports import Alerts
+from remediate.engine.executor_ports import Executor
 from remediate.engine.incident_ports import Incidents
 from remediate.engine.monitoring import Silences
-from remediate.engine.ports import Approvals, Clock, Executor, Locks, Outbox, Ports, Store, Switches, Workflows
+from remediate.engine.ports import Approvals, Clock, Locks, Outbox, Ports, Store, Switches, Workflows
 from remediate.testing.alerts import MemoryAlerts
 from remediate.testing.approvals import MemoryApprovals
 from remediate.testing.audit import MemoryTarget, MemoryTrail, PlainKeys

@@ -11,7 +11,7 @@ from remediate.domain.host import Host
 from remediate.domain.report import REPORT_KEYS, Finding, FixReport, Report
 from remediate.domain.run import PhaseOutcome, TaskOutcome, TaskRecord
 from remediate.domain.runbook import Phase, Runbook
-from remediate.engine.ports import PhaseRequest, PhaseResult, TaskObserver
+from remediate.engine.executor_ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.errors import UnknownShape
 from remediate.testing.clock import EPOCH
 

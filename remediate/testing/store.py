@@ -13,7 +13,7 @@ from remediate.domain.child_runs import has_ended
 from remediate.domain.run import OWNED, WAITING, PhaseRecord, Run, RunStatus, Standing, TaskRecord, Transition, allowed
 from remediate.domain.runbook import Phase
 from remediate.domain.storm import ACTING, Attempt, LiveRun
-from remediate.engine.ports import PhaseResult
+from remediate.engine.executor_ports import PhaseResult
 from remediate.errors import EngineFailure, IllegalTransition, UnknownRun
 from remediate.testing.audit import MemoryTrail
 

@@ -11,7 +11,7 @@ from remediate.domain.plan import Plan
 from remediate.domain.report import Undo, Verdict
 from remediate.domain.run import OWNED, PhaseOutcome, RunStatus
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import PhaseRequest
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.errors import IllegalTransition, RemediateError
 from remediate.testing import Answer, MemoryApprovals, MemoryStore, Silence
 from tests.acceptance.conftest import World

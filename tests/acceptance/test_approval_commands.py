@@ -20,7 +20,7 @@ from remediate.domain.people import Role
 from remediate.domain.report import Undo
 from remediate.domain.run import Run, RunStatus
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import PhaseRequest
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.interfaces.library import Site
 from tests.acceptance.test_identity_commands import Terminal
 from tests.builders import action, finding, tidy

@@ -21,7 +21,7 @@ from remediate.domain.run import Origin, Run, RunStatus, StartedBy
 from remediate.domain.runbook import Phase
 from remediate.domain.switch import PAUSE, Switch
 from remediate.engine import remediation
-from remediate.engine.ports import PhaseRequest
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.engine.watch import Watch
 from remediate.errors import RemediateError
 from remediate.testing import MemoryApprovals, MemoryStore

@@ -15,8 +15,8 @@ from remediate.domain.report import Verdict
 from remediate.domain.run import Origin, Run, RunStatus
 from remediate.domain.runbook import Phase
 from remediate.engine.events import PlanMade, StatusChanged
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.engine.lock_names import family_lock
-from remediate.engine.ports import PhaseRequest
 from remediate.engine.watch import AGAIN_AFTER, Watch
 from remediate.errors import IllegalTransition, UnknownShape
 from tests.acceptance.conftest import World, says_no, says_yes

@@ -17,9 +17,9 @@ from remediate.domain.runbook import Phase, Severity
 from remediate.domain.silence import silence_of
 from remediate.engine.alert_proofs import EVERY
 from remediate.engine.alert_watch import ASK_EVERY, MISSING_FOR, AlertWatch
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.engine.incidents import IncidentDesk
 from remediate.engine.monitoring import Watcher
-from remediate.engine.ports import PhaseRequest
 from remediate.errors import IllegalTransition, RemediateError, StateUnusable, UsageError
 from remediate.testing import EPOCH, FakeMessenger, FakeMonitoring, Silence
 from tests.acceptance.conftest import World

@@ -13,7 +13,7 @@ from remediate.domain.people import People, Role
 from remediate.domain.run import PhaseOutcome
 from remediate.domain.runbook import Phase
 from remediate.domain.token import parts, secret_hash
-from remediate.engine.ports import PhaseResult
+from remediate.engine.executor_ports import PhaseResult
 from remediate.interfaces.cli.main import main
 from remediate.testing import EPOCH
 from tests.house import PAST, TOKEN, House

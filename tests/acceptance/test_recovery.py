@@ -11,7 +11,7 @@ import pytest
 from remediate.domain.report import Verdict
 from remediate.domain.run import RunStatus
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import PhaseRequest
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.errors import HostBusy, IllegalTransition, StateUnusable
 from remediate.testing import MemoryApprovals, MemoryLocks, MemoryStore
 from tests.acceptance.conftest import World, nobody_there, says_yes

@@ -10,8 +10,9 @@ import pytest
 from remediate.domain.approval import Answer
 from remediate.domain.run import Origin, Run, RunStatus
 from remediate.domain.runbook import Phase
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.engine.lock_names import waiting_lock
-from remediate.engine.ports import PhaseRequest, Work
+from remediate.engine.ports import Work
 from remediate.engine.watch import AGAIN_AFTER, BUSY_FOR, Watch
 from remediate.errors import EngineFailure, StateUnusable
 from tests.acceptance.conftest import World

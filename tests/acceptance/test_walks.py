@@ -12,7 +12,7 @@ from remediate.domain.report import Undo, Verdict
 from remediate.domain.run import Origin, PhaseOutcome, Run, RunStatus
 from remediate.domain.runbook import Phase
 from remediate.engine.events import PhaseBegan, PhaseEnded, PlanMade, StatusChanged, TaskEnded
-from remediate.engine.ports import PhaseRequest
+from remediate.engine.executor_ports import PhaseRequest
 from remediate.errors import HostBusy, InvalidParameter, UnknownHost, UnknownRunbook, UnknownShape
 from remediate.testing import EPOCH, Silence
 from tests.acceptance.conftest import World, nobody_there, says_no, says_yes

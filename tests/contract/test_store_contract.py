@@ -11,7 +11,8 @@ from remediate.adapters.store.database import DatabaseStore
 from remediate.domain.report import Verdict
 from remediate.domain.run import PhaseOutcome, PhaseRecord, RunStatus, TaskOutcome, Transition
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import PhaseResult, Store
+from remediate.engine.executor_ports import PhaseResult
+from remediate.engine.ports import Store
 from remediate.errors import IllegalTransition, UnknownRun
 from remediate.testing import EPOCH, MemoryStore
 from tests.builders import action, finding, plan, run, task, verified

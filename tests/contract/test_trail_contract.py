@@ -15,7 +15,8 @@ from remediate.domain.audit_check import verify
 from remediate.domain.report import Undo
 from remediate.domain.run import PhaseOutcome, RunStatus, TaskOutcome
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import PhaseResult, Store, Trail
+from remediate.engine.executor_ports import PhaseResult
+from remediate.engine.ports import Store, Trail
 from remediate.errors import IllegalTransition
 from remediate.testing import EPOCH, MemoryStore, MemoryTrail, PlainKeys
 from tests.builders import action, entry, finding, plan, run, task

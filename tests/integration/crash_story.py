@@ -46,9 +46,9 @@ from remediate.domain.run import Carrier, Origin, PhaseOutcome, Run, RunStatus
 from remediate.domain.runbook import Phase
 from remediate.domain.silence import Silence
 from remediate.engine.dispatch import LEASE
+from remediate.engine.executor_ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.engine.intake import Intake, Policy
 from remediate.engine.monitoring import Watcher
-from remediate.engine.ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.engine.walk import AskPerson, unattended
 from remediate.errors import HostBusy, IllegalTransition
 from remediate.testing import EPOCH, FakeExecutor, FakeMonitoring

@@ -6,6 +6,7 @@ import http.client
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,11 +19,12 @@ from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.audit import DatabaseTrail
 from remediate.adapters.store.database import DatabaseStore
 from remediate.adapters.store.incidents import DatabaseIncidents
+from remediate.catalog.database import DatabaseSettings
 from remediate.domain.alert import AlertDecision
 from remediate.domain.audit_check import verify
 from remediate.domain.run import RunStatus
 from remediate.testing import PlainKeys
-from tests.integration.test_service import until
+from tests.integration.test_service import doers, overlaps, until
 from tests.invariants import check_alerts, check_invariants
 from tests.reception import one, over, posted
 from tests.service import Served
@@ -37,7 +39,7 @@ responses:
   - {source: twin, runbook: tidy-shelf, group: all, matchers: ['alertname="ShelfUntidy"'], RULE}
 """
 #: How often a service is killed.
-ROUNDS = 50 if os.environ.get("REMEDIATE_SOAK") else 4
+ROUNDS = 50 if os.environ.get("REMEDIATE_SOAK") else 3
 
 
 @pytest.fixture
@@ -45,8 +47,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     monkeypatch.setenv("MAIN_TOKEN", TOKEN)
     made: list[Served] = []
 
-    def making(rule: str, **files: str) -> Served:
-        site = Served(tmp_path / "site", more=SITE.replace("RULE", rule))
+    def making(rule: str, database: DatabaseSettings | None = None, **files: str) -> Served:
+        site = Served(tmp_path / "site", database, SITE.replace("RULE", rule))
         for name, content in files.items():
             (site.directory / name.replace("_", " ")).write_text(content)
         made.append(site)
@@ -255,6 +257,31 @@ def test_an_alert_that_was_answered_is_cured_after_the_service_was_killed_at_onc
 
     with site.record() as database:
         check_alerts(DatabaseStore(database), DatabaseAlerts(database))
+
+
+@pytest.mark.postgres
+def test_of_two_services_that_take_an_alert_one_acts_and_the_other_takes_over_when_it_is_killed(
+    make: Callable[..., Served], postgres: DatabaseSettings
+) -> None:
+    site = make("mode: act", postgres, fix_takes="60")
+    services, ports = zip(*(site.listen() for _ in range(2)), strict=True)
+    # Twins of Alertmanager: both deliver what both know.
+    assert [post(port, posted(at(1))) for port in (*ports, *ports)] == [200] * 4
+    until(lambda: any(line.startswith("fix ") for line in site.walked()))
+    (doer,) = doers(site)
+    (site.directory / "fix takes").write_text("0")
+    next(service for service in services if service.pid == doer).kill()
+    died = time.time()
+    until(lambda: RunStatus.SUCCEEDED in ends(site), 60)
+    lines = [line.split() for line in (site.directory / "walked").read_text().splitlines()]
+    taken_over = min(float(when) for when, process, what, *_ in lines if what == "begin" and int(process) != doer)
+
+    assert ends(site) == [RunStatus.INTERRUPTED, RunStatus.SUCCEEDED]
+    assert taken_over - died < 10
+    assert overlaps(site) == []
+    with site.record() as database:
+        check_alerts(DatabaseStore(database), DatabaseAlerts(database))
+        assert len(DatabaseAlerts(database).alerts()) == 1
 
 
 class Storm:

@@ -42,7 +42,7 @@ from tests.postgres import PostgresServer
 ROOT = Path(__file__).parents[2]
 SOAK = bool(os.environ.get("REMEDIATE_SOAK"))
 #: A normal run walks every so manieth point of a story; odd, so that both sides of a step have their turn.
-EVERY = {"sqlite": 7, "postgres": 21}
+EVERY = {"sqlite": 13, "postgres": 41}
 ALL = 10_000
 
 

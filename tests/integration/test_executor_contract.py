@@ -17,7 +17,7 @@ from remediate.domain.host import Host
 from remediate.domain.report import Action, Finding, FixReport, FoundCause, Undo
 from remediate.domain.run import PhaseOutcome, TaskRecord
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import Executor, PhaseRequest, PhaseResult, TaskObserver
+from remediate.engine.executor_ports import Executor, PhaseRequest, PhaseResult, TaskObserver
 from remediate.errors import StateUnusable
 from remediate.testing import FakeExecutor, Silence
 from tests.integration.local import SITE, below, eventually, still_alive

@@ -17,7 +17,7 @@ from remediate.catalog.loader import Catalogue
 from remediate.catalog.settings import AnsibleSettings, Settings
 from remediate.domain.report import Finding
 from remediate.domain.runbook import Phase
-from remediate.engine.ports import PhaseRequest
+from remediate.engine.executor_ports import PhaseRequest
 from tests.integration.local import COMMAND, SITE, LocalSite
 
 #: Each in a text of its own where the beginning matters; `OWNED` stands for the file that an attack would make.

@@ -30,7 +30,7 @@ from remediate.domain.naming import role_name
 from remediate.domain.report import REPORT_KEYS, Report
 from remediate.domain.run import PhaseOutcome, TaskRecord
 from remediate.domain.runbook import ParameterValue, Phase, Runbook
-from remediate.engine.ports import PhaseRequest, PhaseResult, TaskObserver
+from remediate.engine.executor_ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.errors import ExecutorFailure, InvalidDocument, UnknownShape
 
 _LAYOUT = "stack_layout"

@@ -30,7 +30,7 @@ from remediate.domain.run import (
 )
 from remediate.domain.runbook import Phase
 from remediate.domain.storm import Attempt, LiveRun
-from remediate.engine.ports import PhaseResult
+from remediate.engine.executor_ports import PhaseResult
 from remediate.errors import EngineFailure, IllegalTransition, UnknownRun
 
 

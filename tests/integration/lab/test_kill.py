@@ -14,7 +14,7 @@ from tests.integration.lab.hosts import SOAK, LabHost, Remediate, fill
 
 pytestmark = pytest.mark.lab
 
-_ROUNDS = 10 if SOAK else 2
+_ROUNDS = 10 if SOAK else 1
 
 
 def _sessions(program: int) -> list[str]:
