@@ -20,7 +20,7 @@ EVERY = timedelta(seconds=3)
 #: left half-done. Whoever cannot tell, was refused or was stopped leaves it to people.
 NOT_CURED = frozenset({RunStatus.FAILED, RunStatus.ROLLED_BACK})
 
-#: More alerts than these are not looked at at once.
+#: More alerts, and more runs that have not cured, are not looked at at once; the newest are.
 _MOST = 1000
 
 
@@ -45,19 +45,16 @@ class NextRunbooks:
         """Make the runs that are due, and return their ids; raises StateUnusable."""
         if not any(rule.then for rule in self._policy.rules):
             return []
-        due = [record for record in self._ports.alerts.open_ones(limit=_MOST) if self._failed(record)]
+        failed = {run.id for run in self._ports.store.runs(limit=_MOST, statuses=NOT_CURED)}
+        due = [one for one in self._ports.alerts.open_ones(limit=_MOST) if one.answer.run_id in failed]
         # Read before the transaction: an inventory takes its time, and others want to write.
         hosts = self._policy.hosts() if due else ()
         made = []
         for record in due:
             decided = decide(record.alert, self._policy.rules, self._policy.runbooks, hosts)
-            if (
-                decided.rule
-                and following(decided.rule, record.answer.runbook)
-                and (run := self._begin(record, decided))
-            ):
-                made.append(run.id)
-        return made
+            if decided.rule and following(decided.rule, record.answer.runbook):
+                made.append(self._begin(record, decided))
+        return [run.id for run in made if run]
 
     def _failed(self, record: AlertRecord) -> Run | None:
         """Return the run of an alert, if it has ended without a cure and nobody carries it any more."""
