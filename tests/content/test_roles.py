@@ -20,6 +20,12 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = CHECKOUT / "playbooks"
 ROLES = sorted(path.parent.parent for path in PLAYBOOKS.glob("roles/*/meta/main.yml"))
 RUNBOOKS = [role for role in ROLES if (role / "meta" / "runbook.yml").exists()]
+TASK_FILES = sorted(
+    path
+    for place in (PLAYBOOKS, CHECKOUT / "molecule")
+    for path in place.rglob("tasks/*.yml")
+    if "files" not in path.parts
+)
 MODULES = sorted((PLAYBOOKS / "library").glob("*.py"))
 PYTHON = [*MODULES, *sorted((PLAYBOOKS / "module_utils").glob("*.py"))]
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Verification", "Rollback"]
@@ -33,6 +39,10 @@ def loaded(path: Path) -> Any:
 
 def name_of(path: Path) -> str:
     return path.stem if path.suffix else path.name
+
+
+def name_below(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
 
 
 each_role = pytest.mark.parametrize("role", ROLES, ids=name_of)
@@ -210,6 +220,13 @@ def test_no_runbook_names_what_its_layout_hides(role: Path) -> None:
 )
 def test_no_tasks_from_has_an_extension_because_its_arguments_would_not_be_checked(path: Path) -> None:
     assert re.findall(r"tasks_from:.*\.ya?ml", path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=name_below)
+def test_nothing_is_given_to_a_shell(path: Path) -> None:
+    used = {key.rpartition(".")[2] for task in tasks_in(path) for key in task}
+
+    assert not used & {"shell", "raw", "script", "expect"}
 
 
 @pytest.mark.parametrize("path", sorted(PLAYBOOKS.glob("roles/*/tasks/*.yml")), ids=lambda path: path.name)

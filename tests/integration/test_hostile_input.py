@@ -74,6 +74,16 @@ def test_hostile_text_that_got_past_every_check_arrives_as_it_is_and_does_nothin
     assert not owned.exists()
 
 
+def test_what_a_host_answers_is_no_template_in_what_comes_after_it(local: LocalSite, executor: AnsibleExecutor) -> None:
+    owned = local.directory / "owned"
+    local.file = local.file.rename(local.directory / "{{ lookup('pipe', 'touch owned') }} {{ 7 * 191 }}")
+    # The name of the file is what the task on the host said of it.
+    (cause,) = diagnosis(executor, local).causes
+
+    assert cause.evidence == (str(local.file),)
+    assert not owned.exists()
+
+
 def test_planted_files_and_settings_of_the_caller_are_never_read(local: LocalSite) -> None:
     planted, owned = local.directory / "planted", local.directory / "owned"
     plant(planted, owned)
