@@ -37,9 +37,8 @@ ALSO_EVERY = timedelta(seconds=2)
 EVERY = timedelta(milliseconds=300)
 
 #: After a look the next one begins this much later at the earliest, however much happens, and so many times as long
-#: as it took: a storm is no reason to do nothing but look.
-BREATH = timedelta(milliseconds=50)
-REST = 4
+#: as it took, but no longer than somebody waits gladly: a storm is no reason to do nothing but look.
+BREATH, REST, LONGEST_REST = timedelta(milliseconds=50), 3, timedelta(milliseconds=400)
 
 #: A run that did not begin, because its hosts are busy, is tried again after this, and given up after that.
 AGAIN_AFTER = timedelta(seconds=2)
@@ -100,7 +99,7 @@ class Watch:
                 looked_at = self._ports.clock.now()
                 self._ports.clock.wait(EVERY, self._nudged)
                 self._nudged.clear()
-                due = looked_at + max(BREATH, REST * (looked_at - began))
+                due = looked_at + max(BREATH, min(LONGEST_REST, REST * (looked_at - began)))
                 if (rest := due - self._ports.clock.now()) > timedelta(0):
                     self._ports.clock.wait(rest, stop)
 
