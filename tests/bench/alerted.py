@@ -30,6 +30,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from remediate.adapters.ansible.environment import ansible_environment
+from remediate.adapters.ansible.executor import IDLE_SECONDS
 from remediate.adapters.ansible.processes import descendants
 from remediate.catalog.settings import AnsibleSettings
 
@@ -319,7 +320,7 @@ def main() -> None:
         kept.append(compared("from the post to the first task", single[ours.name], single[theirs.name], FIRST_RATIO))
         kept.append(compared("ten alerts for ten hosts", many[ours.name], many[theirs.name], TEN_RATIO))
         shown("ten alerts: ansible-rulebook, strategy parallel", at_once)
-        time.sleep(10)
+        time.sleep(IDLE_SECONDS + 10)
         idle = {one.name: one.memory() for one in both}
         print(f"memory when nothing happens: {', '.join(f'{name} {much:.0f} MB' for name, much in idle.items())}")
         kept.append(idle[ours.name] < idle[theirs.name])
