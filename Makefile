@@ -63,6 +63,7 @@ bench: setup lab-up  ## Measure: times are compared within one run (docs/referen
 	$(BIN)/python tests/bench/audit.py
 	$(BIN)/python tests/bench/waiting.py
 	$(BIN)/python tests/bench/storm.py
+	$(BIN)/python tests/bench/alerted.py
 
 cures:  ## Print how long each fault of the scenarios took to cure
 	$(BIN)/python tests/bench/cures.py
