@@ -73,17 +73,8 @@ def compose(
     word = matter.run.status.value if kind is NoticeKind.ENDED else kind.value
     data = {**_data(kind, matter), "note": quoted(note), "headline": headline}
     return tuple(
-        Notice(
-            key=f"{matter.run.id}/{word}-{number}/{person.id}/{channel}",
-            channel=channel,
-            person=person.id,
-            subject=quoted(subject, _SUBJECT_LENGTH),
-            body=body,
-            data=data,
-            created_at=now,
-            next_at=now,
-        )
-        for person in {person.id: person for person in people}.values()
+        _notice(f"{matter.run.id}/{word}-{number}", person, channel, subject, body, data, now)
+        for person in _each_once(people)
         for channel in _channels(kind, matter, person)
     )
 
@@ -112,18 +103,11 @@ def calls(
         "note": quoted(note),
         "headline": headline,
     }
+    subject = f"[{incident.severity.value}] {headline}: {incident.title}"
+    state = f"{incident.id}/{NoticeKind.CALLED.value}-{incident.level}"
     return tuple(
-        Notice(
-            key=f"{incident.id}/called-{incident.level}/{person.id}/{channel}",
-            channel=channel,
-            person=person.id,
-            subject=quoted(f"[{incident.severity.value}] {headline}: {incident.title}", _SUBJECT_LENGTH),
-            body="\n".join(lines),
-            data=data,
-            created_at=now,
-            next_at=now,
-        )
-        for person in {person.id: person for person in people}.values()
+        _notice(state, person, channel, subject, "\n".join(lines), data, now)
+        for person in _each_once(people)
         for channel in routes.chosen(person, incident.severity)
     )
 
@@ -131,7 +115,7 @@ def calls(
 def told_of_override(people: People, on_call: Iterable[Person]) -> tuple[Person, ...]:
     """Return who is told of an emergency override: whoever is on call, and everybody of the levels 2 to 4."""
     above = (person for level in (2, 3, 4) for person in people.of_level(level))
-    return tuple({person.id: person for person in (*on_call, *above)}.values())
+    return _each_once((*on_call, *above))
 
 
 def trial_notices(
@@ -139,19 +123,37 @@ def trial_notices(
 ) -> tuple[Notice, ...]:
     """Return a notice for each person over each channel that reaches them (or only one), to prove that it works."""
     return tuple(
-        Notice(
-            key=f"test-{batch}/test-1/{person.id}/{channel}",
-            channel=channel,
-            person=person.id,
-            subject="Test of remediate: no action is needed",
-            body=f"This reached {printable(person.name)} over the channel {channel}. Nothing is wrong.",
-            data={"kind": NoticeKind.TEST.value},
-            created_at=now,
-            next_at=now,
+        _notice(
+            f"test-{batch}/test-1",
+            person,
+            channel,
+            "Test of remediate: no action is needed",
+            f"This reached {printable(person.name)} over the channel {channel}. Nothing is wrong.",
+            {"kind": NoticeKind.TEST.value},
+            now,
         )
         for person in people
         for channel in routes.of(person)
         if not only or channel == only
+    )
+
+
+def _each_once(people: Iterable[Person]) -> tuple[Person, ...]:
+    return tuple({person.id: person for person in people}.values())
+
+
+def _notice(
+    state: str, person: Person, channel: str, subject: str, body: str, data: dict[str, JsonValue], now: datetime
+) -> Notice:
+    return Notice(
+        key=f"{state}/{person.id}/{channel}",
+        channel=channel,
+        person=person.id,
+        subject=quoted(subject, _SUBJECT_LENGTH),
+        body=body,
+        data=data,
+        created_at=now,
+        next_at=now,
     )
 
 

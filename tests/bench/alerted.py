@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,7 +53,7 @@ FIRST_RATIO, TEN_RATIO = 0.9, 0.5
 _NUMBERS = itertools.count()
 
 
-class Program:
+class Program(ABC):
     """A program that takes alerts: how it is started and asked."""
 
     name = ""
@@ -80,9 +81,9 @@ class Program:
             time.sleep(0.05)
         return process
 
+    @abstractmethod
     def command(self) -> list[str]:
-        """The command that starts it."""
-        raise NotImplementedError
+        """Write what it reads, and return the command that starts it."""
 
     def environment(self) -> dict[str, str]:
         """The same settings of Ansible and SSH for both."""
@@ -123,7 +124,7 @@ class Ours(Program):
     path = "/webhook/alertmanager/main"
 
     def command(self) -> list[str]:
-        """Write the site, and return what serves it."""
+        """Return what serves the site that it wrote."""
         if not (self.directory / "playbooks").exists():
             shutil.copytree(CONTENT / "playbooks", self.directory / "playbooks")
         settings = {
@@ -192,9 +193,7 @@ def marks(count: int, seconds: float = 120) -> list[float]:
     """Wait until so many marks are there; return when each was made, oldest first, or fewer after that time."""
     deadline = time.monotonic() + seconds
     while True:
-        made = sorted(
-            float(line) for host in LAB for line in on(host, f"find {MARKS} -type f -printf '%C@\\n'").split()
-        )
+        made = sorted(float(when) for host in LAB for when in on(host, LIST).split())
         if len(made) >= count or time.monotonic() > deadline:
             return made
         time.sleep(0.2)
@@ -292,43 +291,60 @@ def shown(name: str, times: list[float]) -> float:
     return median
 
 
-def compared(what: str, ours: list[float], theirs: list[float], most: float) -> bool:
-    """Print two rows and their ratio; return whether it is at most so much."""
-    ratio = shown(f"{what}: remediate", ours) / shown(f"{what}: ansible-rulebook", theirs)
+def compared(what: str, times: dict[str, list[float]], most: float) -> bool:
+    """Print a row for each of two, the first of them ours, and their ratio; return whether it is at most so much."""
+    mine, other = (shown(f"{what}: {name}", measured) for name, measured in times.items())
+    ratio = mine / other
     print(f"{what}: ratio of medians {ratio:.2f}, at most {most:.2f}: {'kept' if ratio <= most else 'MISSED'}")
     return ratio <= most
+
+
+def single(both: Sequence[Program]) -> bool:
+    """Measure from the post to the first task, in turns; return whether the bar was kept."""
+    times: dict[str, list[float]] = {one.name: [] for one in both}
+    for number in range(PAIRS):
+        for one in both if number % 2 else reversed(both):
+            times[one.name].append(first_task(one, f"host-{number % 10}"))
+    return compared("from the post to the first task", times, FIRST_RATIO)
+
+
+def many(both: Sequence[Program], parallel: Program) -> bool:
+    """Measure ten alerts for ten hosts, in turns; return whether the bar was kept."""
+    times: dict[str, list[float]] = {one.name: [] for one in both}
+    at_once = []
+    for number in range(max(3, PAIRS // 2)):
+        for one in both if number % 2 else reversed(both):
+            times[one.name].append(ten(one))
+        at_once.append(ten(parallel))
+    kept = compared("ten alerts for ten hosts", times, TEN_RATIO)
+    shown("ten alerts: ansible-rulebook, strategy parallel", at_once)
+    return kept
+
+
+def idle(ours: Program, theirs: Program) -> bool:
+    """Measure what both keep in memory when nothing happens; return whether ours is less."""
+    time.sleep(IDLE_SECONDS + 10)
+    much = {one: one.memory() for one in (ours, theirs)}
+    print(f"memory when nothing happens: {', '.join(f'{one.name} {size:.0f} MB' for one, size in much.items())}")
+    return much[ours] < much[theirs]
+
+
+def is_done_after_a_kill(program: Program) -> bool:
+    """Kill a program right after its 2xx, print and return whether the alert was ever seen to."""
+    came = killed(program)
+    after = "never done" if came is None else f"done {came:.1f} s after the new start began"
+    print(f"killed right after its 2xx: {program.name}: {after}")
+    return came is not None
 
 
 def main() -> None:
     """Measure everything."""
     install()
-    kept = []
     with program(Ours) as ours, program(Theirs) as theirs, program(Theirs, "parallel") as parallel:
-        both = (ours, theirs)
-        for one in (*both, parallel):
+        for one in (ours, theirs, parallel):
             first_task(one, "host-0")  # connections are opened, caches are filled: neither counts
-        single: dict[str, list[float]] = {one.name: [] for one in both}
-        for number in range(PAIRS):
-            for one in both if number % 2 else reversed(both):
-                single[one.name].append(first_task(one, f"host-{number % 10}"))
-        many: dict[str, list[float]] = {one.name: [] for one in both}
-        at_once = []
-        for number in range(max(3, PAIRS // 2)):
-            for one in both if number % 2 else reversed(both):
-                many[one.name].append(ten(one))
-            at_once.append(ten(parallel))
-        kept.append(compared("from the post to the first task", single[ours.name], single[theirs.name], FIRST_RATIO))
-        kept.append(compared("ten alerts for ten hosts", many[ours.name], many[theirs.name], TEN_RATIO))
-        shown("ten alerts: ansible-rulebook, strategy parallel", at_once)
-        time.sleep(IDLE_SECONDS + 10)
-        idle = {one.name: one.memory() for one in both}
-        print(f"memory when nothing happens: {', '.join(f'{name} {much:.0f} MB' for name, much in idle.items())}")
-        kept.append(idle[ours.name] < idle[theirs.name])
-        for one in both:
-            came = killed(one)
-            after = "never done" if came is None else f"done {came:.1f} s after the new start began"
-            print(f"killed right after its 2xx: {one.name}: {after}")
-            kept.append((came is None) == (one is theirs))
+        kept = [single((ours, theirs)), many((ours, theirs), parallel), idle(ours, theirs), is_done_after_a_kill(ours)]
+        is_done_after_a_kill(theirs)
     sys.exit(0 if all(kept) else 1)
 
 

@@ -128,10 +128,8 @@ def storm(site: Served) -> bool:
     at = {share: times[min(len(times) - 1, int(len(times) * share / 100))] for share in (50, 95, 99)}
     answers = Counter(status for _, status in told)
     with site.record() as database:
-        so_far = [run.status for run in DatabaseStore(database).runs(limit=100_000)]
-    carried = sum(status is not RunStatus.REQUESTED for status in so_far)
-    with site.record() as database:
         store, alerts = DatabaseStore(database), DatabaseAlerts(database)
+        carried = sum(run.status is not RunStatus.REQUESTED for run in store.runs(limit=100_000))
         until(lambda: not store.standing(OWNED), 300)
         check_alerts(store, alerts)
         check_invariants(store, DatabaseApprovals(database), at_rest=False, incidents=DatabaseIncidents(database))
