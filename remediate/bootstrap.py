@@ -84,15 +84,11 @@ def _nothing(_nudge: Callable[[], None]) -> AbstractContextManager[object]:
 
 @dataclass(frozen=True)
 class Reception:
-    """What takes alerts for a site: who may post them, the queue that they wait in, and what fetches the others.
-
-    And what comes after them: the next runbook where one has not cured.
-    """
+    """What takes alerts for a site: who may post them, the queue that they wait in, and what fetches the others."""
 
     keys: Mapping[str, SourceKey]
     queue: IntakeQueue
     recall: Recall
-    next_runbooks: NextRunbooks
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,15 @@ class Installation:
     def alert_watch(self) -> AlertWatch:
         """What keeps silences, alerts and incidents in step with what becomes of runs."""
         desk, load = self.remediation.incidents, self.catalogue.load
-        return AlertWatch(self.ports, self.watchers, desk, load, tell=self.log.trouble)
+        following = NextRunbooks(self.ports, self.response_policy)
+        return AlertWatch(self.ports, self.watchers, desk, load, following, tell=self.log.trouble)
+
+    @property
+    def response_policy(self) -> Policy:
+        """What decides about alerts. A site without rules needs neither runbooks nor an inventory for it."""
+        rules = self.settings.responses
+        runbooks = {name: self.catalogue.load(name) for rule in rules for name in rule.runbooks}
+        return Policy(rules, runbooks, self.ports.executor.hosts if rules else tuple)
 
     @property
     def alert_check(self) -> AlertCheck:
@@ -167,15 +171,13 @@ class Installation:
         Raises InvalidDocument with everything that is wrong with the rules on this site, UsageError when a secret of
         a source is not where the settings say.
         """
-        rules = self.settings.responses
-        runbooks = {name: self.catalogue.load(name) for rule in rules for name in rule.runbooks}
-        check_on_site(rules, runbooks, self.ports.executor.hosts() if rules else ())
-        policy = Policy(rules, runbooks, self.ports.executor.hosts if rules else tuple)
+        policy = self.response_policy
+        check_on_site(policy.rules, policy.runbooks, policy.hosts())
         queue = IntakeQueue(Intake(self.ports, policy, self.remediation.approvals), made=made)
         sources = {name: watcher.messenger for name, watcher in self.watchers.items() if watcher.messenger}
         keys = {name: _key(name, entry) for name, entry in self.settings.sources.items()}
         recall = Recall(self.ports, sources, queue, self.remediation.incidents, self.log.trouble)
-        return Reception(keys, queue, recall, NextRunbooks(self.ports, policy))
+        return Reception(keys, queue, recall)
 
     def dispatcher(self) -> Dispatcher:
         """Return what sends the notices of this site; the channels are loaded now."""

@@ -1,4 +1,7 @@
-"""The watch over alerts and incidents: silences that are left over, alerts that are over, incidents that close."""
+"""The watch over alerts and incidents: silences that are left over, alerts that are over, incidents that close.
+
+And the next runbook, where the rule of an alert names one.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from remediate.domain.runbook import Runbook
 from remediate.engine.alert_proofs import AlertProofs
 from remediate.engine.incidents import IncidentDesk
 from remediate.engine.monitoring import Watcher, Watchers
+from remediate.engine.next_runbooks import NextRunbooks
 from remediate.engine.ports import Ports
 from remediate.engine.silencing import Silencing
 from remediate.errors import MonitoringFailed, RemediateError
@@ -46,6 +50,7 @@ class AlertWatch:
         watchers: Watchers,
         incidents: IncidentDesk,
         load: Callable[[str], Runbook],
+        next_runbooks: NextRunbooks,
         *,
         tell: Callable[[RemediateError], None] = lambda _error: None,
     ) -> None:
@@ -53,6 +58,7 @@ class AlertWatch:
         self._watchers = watchers
         self._incidents = incidents
         self._load = load
+        self._next_runbooks = next_runbooks
         self._silencing = Silencing(ports, watchers)
         self._proofs = AlertProofs(ports, watchers)
         self._tell = tell
@@ -83,6 +89,7 @@ class AlertWatch:
         self._ask_at = now + ASK_EVERY
         self._silencing.look()
         self._end_what_is_over(now)
+        self._next_runbooks.look()
 
     def _open_incidents(self, now: datetime) -> None:
         """Open incidents for runs that wait for their turn, for which the intake has no time."""

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
-from threading import Event
-
 from remediate.domain.alert import AlertDecision, AlertRecord
 from remediate.domain.response_rule import Decided, decide, following
 from remediate.domain.run import Run, RunStatus
 from remediate.engine.intake import Policy, run_for
 from remediate.engine.ports import Ports
-from remediate.errors import RemediateError
-
-#: How often it looks: the run before has just failed, and somebody waits.
-EVERY = timedelta(seconds=3)
 
 #: The ends after which the next runbook may be tried: it was proven that this one did not help, and nothing of it is
 #: left half-done. Whoever cannot tell, was refused or was stopped leaves it to people.
@@ -30,16 +22,6 @@ class NextRunbooks:
     def __init__(self, ports: Ports, policy: Policy) -> None:
         self._ports = ports
         self._policy = policy
-
-    def keep(self, stop: Event, made: Callable[[], None], tell: Callable[[RemediateError], None]) -> None:
-        """Look until `stop`; `made` is called when there are new runs. What goes wrong is told, and tried again."""
-        while not stop.is_set():
-            try:
-                if self.look():
-                    made()
-            except RemediateError as error:
-                tell(error)
-            self._ports.clock.wait(EVERY, stop)
 
     def look(self) -> list[str]:
         """Make the runs that are due, and return their ids; raises StateUnusable."""

@@ -19,7 +19,9 @@ from remediate.engine.alert_proofs import EVERY
 from remediate.engine.alert_watch import ASK_EVERY, MISSING_FOR, AlertWatch
 from remediate.engine.executor_ports import PhaseRequest
 from remediate.engine.incidents import IncidentDesk
+from remediate.engine.intake import Policy
 from remediate.engine.monitoring import Watcher
+from remediate.engine.next_runbooks import NextRunbooks
 from remediate.errors import IllegalTransition, RemediateError, StateUnusable, UsageError
 from remediate.testing import EPOCH, FakeMessenger, FakeMonitoring, Silence
 from tests.acceptance.conftest import World
@@ -59,7 +61,8 @@ class Loop:
 
     def another_watch(self) -> AlertWatch:
         load = self.world.engine._catalogue.load
-        return AlertWatch(self.world.ports, self.world.watchers, self.desk, load, tell=self.told.append)
+        following = NextRunbooks(self.world.ports, Policy((), {}, tuple))
+        return AlertWatch(self.world.ports, self.world.watchers, self.desk, load, following, tell=self.told.append)
 
     @property
     def desk(self) -> IncidentDesk:

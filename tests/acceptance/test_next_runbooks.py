@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from threading import Event
-
 import pytest
 
 from remediate.domain.alert import AlertAnswer, AlertDecision
 from remediate.domain.host import Host
 from remediate.domain.response_rule import ResponseRule
 from remediate.domain.run import Run, RunStatus, StartedBy
+from remediate.engine.alert_watch import ASK_EVERY, AlertWatch
 from remediate.engine.approvals import ApprovalFlow
+from remediate.engine.incidents import IncidentDesk
 from remediate.engine.intake import Intake, Policy
 from remediate.engine.next_runbooks import NextRunbooks
 from remediate.engine.ports import Ports
 from remediate.engine.staff import Staff
 from remediate.errors import RemediateError, StateUnusable
-from remediate.testing import FakeExecutor, ports
+from remediate.testing import FakeExecutor, FrozenClock, ports
 from tests.builders import alert, resolved, runbook
 from tests.reception import rule
 
@@ -38,7 +38,8 @@ class Story:
     """An alert that fires, and the run that was made of it."""
 
     def __init__(self, *rules: ResponseRule) -> None:
-        self.ports: Ports = ports(executor=FakeExecutor(list(HOSTS)))
+        self.clock = FrozenClock()
+        self.ports: Ports = ports(executor=FakeExecutor(list(HOSTS)), clock=self.clock)
         self.policy = Policy(rules or (RULE,), {"tidy-shelf": SHELF, "mend-house": HOUSE}, lambda: HOSTS)
         self.intake = Intake(self.ports, self.policy, ApprovalFlow(self.ports, Staff()))
         (self.first,) = self.intake.take([FIRING]).runs
@@ -127,21 +128,23 @@ def test_the_next_run_belongs_to_the_incident_of_the_one_before(monkeypatch: pyt
     assert joined == [("inc-1", second)]
 
 
-def test_what_goes_wrong_is_told_and_tried_again() -> None:
-    story, stop, told = Story(), Event(), list[RemediateError]()
+def test_the_watch_over_alerts_tries_it_and_tries_again_what_went_wrong() -> None:
+    story = Story()
     story.ends(story.first, RunStatus.FAILED)
+    answers: list[RemediateError | None] = [StateUnusable("no inventory"), None]
 
-    def unreadable() -> tuple[Host, ...]:
-        raise StateUnusable("no inventory")
+    def hosts() -> tuple[Host, ...]:
+        if error := answers.pop(0):
+            raise error
+        return HOSTS
 
-    object.__setattr__(story.policy, "hosts", unreadable)
+    following = NextRunbooks(story.ports, Policy(story.policy.rules, story.policy.runbooks, hosts))
+    desk = IncidentDesk(story.ports, Staff())
+    watch = AlertWatch(story.ports, {}, desk, story.policy.runbooks.__getitem__, following)
+    with pytest.raises(StateUnusable, match="no inventory"):
+        watch.look()
+    story.clock.fast_forward(ASK_EVERY)
+    watch.look()
 
-    def heard(error: RemediateError) -> None:
-        told.append(error)
-        object.__setattr__(story.policy, "hosts", lambda: HOSTS)
-
-    story.next.keep(stop, stop.set, heard)
-
-    assert [error.message for error in told] == ["no inventory"]
     assert story.answer().decision is AlertDecision.ADMITTED
     assert story.answer().runbook == "mend-house"

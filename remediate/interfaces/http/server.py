@@ -55,7 +55,7 @@ def serving(
     server = _server(settings, application(Served(site, installation, reception, meters, stop, nudge)))
     bound = _bound(settings)
     ended = Event()
-    workers = _workers(reception, ended, nudge, installation)
+    workers = _workers(reception, ended)
     listener = Thread(target=_listen, args=(server, bound, stop, installation), name="http", daemon=True)
     listener.start()
     listening(_url(settings, bound))
@@ -74,12 +74,11 @@ def serving(
             worker.join(GRACE_SECONDS)
 
 
-def _workers(reception: Reception, ended: Event, nudge: Callable[[], None], installation: Installation) -> list[Thread]:
-    def try_next(stop: Event) -> None:
-        reception.next_runbooks.keep(stop, nudge, installation.log.trouble)
-
-    work = {"intake": reception.queue.work, "recall": reception.recall.work, "next-runbooks": try_next}
-    workers = [Thread(target=does, args=(ended,), name=name, daemon=True) for name, does in work.items()]
+def _workers(reception: Reception, ended: Event) -> list[Thread]:
+    workers = [
+        Thread(target=work, args=(ended,), name=name, daemon=True)
+        for name, work in {"intake": reception.queue.work, "recall": reception.recall.work}.items()
+    ]
     for worker in workers:
         worker.start()
     return workers
