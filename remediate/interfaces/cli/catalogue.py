@@ -1,8 +1,7 @@
-"""`remediate list` and `remediate show`: what runbooks there are, and what one of them can do."""
+"""`remediate show`: what one runbook can do."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,27 +12,6 @@ from remediate.catalog.loader import Catalogue
 from remediate.domain.parameter import short_name
 from remediate.domain.runbook import Cause, Parameter, Rollback, Runbook
 from remediate.interfaces.cli.text import span
-
-
-@click.command("list", help="List the runbooks.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
-@click.pass_obj
-def list_command(site: Path, *, as_json: bool) -> int:
-    """List all runbooks."""
-    runbooks = Catalogue(content_directories(site)).load_all()
-    if as_json:
-        click.echo(json.dumps([runbook.model_dump(mode="json") for runbook in runbooks], indent=2))
-        return 0
-    for runbook in runbooks:
-        click.echo(_line(runbook))
-    if not runbooks:
-        click.echo("No runbooks were found.")
-    return 0
-
-
-def _line(runbook: Runbook) -> str:
-    promise = f"{runbook.severity.value}  RTO {span(runbook.rto):>6}"
-    return f"{runbook.id:22} {promise}  {len(runbook.causes):2} causes  {runbook.title}"
 
 
 @click.command("show", help="Show one runbook: causes, levels, parameters.")

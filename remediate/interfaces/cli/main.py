@@ -26,7 +26,7 @@ _COMMANDS = {
     "escalate": ("answer", "Ask a higher level at once."),
     "incident": ("incident", "Show incidents, take them on, call for more, close them."),
     "init": ("init", "Make a remediate.yml and an inventory to start from."),
-    "list": ("catalogue", "List the runbooks."),
+    "list": ("listing", "List the runbooks."),
     "notify": ("notify", "Prove that people can be reached; show what was sent."),
     "oncall": ("oncall", "Show who is on call, who is next, and what is handed over."),
     "pause": ("pause", "Let no run begin to change anything."),
@@ -123,6 +123,8 @@ def cli(ctx: click.Context, site: str | None, token_file: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that the design gives to how it ended."""
+    # pydantic would read the metadata of every installed package in search of plugins: slow, and none may act here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code: Any = cli.main(args=arguments, prog_name="remediate", standalone_mode=False)
     except click.exceptions.Abort:
