@@ -107,12 +107,75 @@ class Check(Value):
     detail: str
 
 
+class DrillVerdict(StrEnum):
+    """What a restore test proved. All but the last one say something of the backup; that one, of the drill only."""
+
+    PASS = "PASS"  # noqa: S105  # a verdict, not a password
+    BACKUP_BAD = "BACKUP_BAD"
+    CHAIN_GAP = "CHAIN_GAP"
+    CONTENT_MISMATCH = "CONTENT_MISMATCH"
+    RTO_MISS = "RTO_MISS"
+    RPO_MISS = "RPO_MISS"
+    DRILL_BROKEN = "DRILL_BROKEN"
+
+
+class RestoredBackup(Value):
+    """The backup that a drill restored: its id, the snapshot and repository it came from, when (seconds)."""
+
+    id: str = ""
+    snapshot: str = ""
+    repository: str = ""
+    made: float = Field(default=0.0, ge=0)
+
+
+class PassedOver(Value):
+    """A newer backup that could not be restored, and why."""
+
+    id: str
+    reason: str
+
+
+class DrillPhase(Value):
+    """How long one phase of a drill took (seconds), and how many bytes went through it."""
+
+    name: Literal["fetch", "unpack", "prepare", "chain", "replay", "checks", "probe"]
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    bytes: int = Field(default=0, ge=0)
+
+
+class DrillReport(Value):
+    """One restore test of one source: what was restored, how exactly, how long it took, how much would be lost.
+
+    Times are seconds, `began` is seconds since 1970. `rpo_seconds` is measured by the data that came back, not by a
+    file's date. A phase that was not reached is not there.
+    """
+
+    source: str
+    verdict: DrillVerdict
+    reason: str
+    backup: RestoredBackup = RestoredBackup()
+    passed_over: tuple[PassedOver, ...] = ()
+    phases: tuple[DrillPhase, ...] = ()
+    rto_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    rto_target: float = Field(ge=0, allow_inf_nan=False)
+    rpo_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    rpo_target: float = Field(ge=0, allow_inf_nan=False)
+    position: str = ""
+    tables_compared: int = Field(default=0, ge=0)
+    tables_total: int = Field(default=0, ge=0)
+    tools: dict[str, str] = Field(default_factory=dict)
+    began: float = Field(ge=0, allow_inf_nan=False)
+    wall_seconds: float = Field(ge=0, allow_inf_nan=False)
+
+
 class Verification(Value):
     """What verification saw on one host."""
 
     verdict: Verdict
     checks: tuple[Check, ...] = ()
     measures: tuple[Measure, ...] = ()
+    #: Of a runbook that tries restores: one per source.
+    drills: tuple[DrillReport, ...] = ()
     #: What the host's own journal says that the run has done there; this is how a killed run is accounted for.
     done: tuple[Action, ...] = ()
 
