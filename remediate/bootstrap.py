@@ -33,6 +33,7 @@ from remediate.adapters.store.handover import DatabaseCounts
 from remediate.adapters.store.incidents import DatabaseIncidents
 from remediate.adapters.store.locks import AdvisoryLocks
 from remediate.adapters.store.outbox import DatabaseOutbox
+from remediate.adapters.store.schedules import DatabaseSchedules
 from remediate.adapters.store.silences import DatabaseSilences
 from remediate.adapters.store.switches import DatabaseSwitches
 from remediate.adapters.store.tokens import DatabaseTokens
@@ -224,6 +225,7 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
             alerts=watched(DatabaseAlerts(database), "alerts"),
             incidents=watched(DatabaseIncidents(database), "incidents"),
             silences=watched(DatabaseSilences(database), "silences"),
+            schedules=watched(DatabaseSchedules(database), "schedules"),
         )
         catalogue = Catalogue(settings.content)
         policy = (settings.storm, settings.freezes)

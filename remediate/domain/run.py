@@ -250,6 +250,15 @@ class PhaseRecord(Value):
         return sum(task.outcome is TaskOutcome.CHANGED for task in self.tasks)
 
 
+class Verified(Value):
+    """What the last verification of a run reported, for whoever looks at many."""
+
+    run_id: str
+    ended_at: datetime
+    #: By host, as they were recorded.
+    reports: dict[str, object] = {}
+
+
 def request_id(run_id: str) -> str:
     """Return what the ids of all attempts of one request have in common: `20261123-211500-k7qd-2` is a second one."""
     return "-".join(run_id.split("-")[:3])
