@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -271,3 +272,17 @@ ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 def new_run_id(now: datetime, suffix: str) -> str:
     """Return a run id that sorts by time and can be read aloud: `20261123-211500-k7qd`."""
     return f"{now:%Y%m%d-%H%M%S}-{suffix}"
+
+
+#: How many characters tell runs apart that are made of alerts and schedules.
+_SUFFIX_LENGTH = 8
+
+
+def suffix_of(key: str) -> str:
+    """Return the end of a run's id. It follows from what the run is made of, so that no two of one second have it."""
+    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
+    letters = []
+    for _ in range(_SUFFIX_LENGTH):
+        number, at = divmod(number, len(ID_ALPHABET))
+        letters.append(ID_ALPHABET[at])
+    return "".join(letters)

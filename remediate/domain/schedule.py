@@ -138,7 +138,7 @@ def due(schedule: Schedule, last: Turn | None, now: datetime, *, going_on: str =
     """
     if last is None or last.timing != schedule.timing:
         why = "its time was changed" if last else "it is new"
-        return Due(Occurrence(due=now, begins=now), Decision.TAKEN_UP, f"{why}: it counts from now on")
+        return Due(extra_occurrence(last, now), Decision.TAKEN_UP, f"{why}: it counts from now on")
     found = _newest(schedule, now)
     if found is None or found.due <= last.due:
         return Due(None, Decision.NOT_YET, "it is not due")
@@ -151,6 +151,12 @@ def due(schedule: Schedule, last: Turn | None, now: datetime, *, going_on: str =
     if late <= ON_TIME:
         return Due(found, Decision.STARTED, when)
     return Due(found, Decision.MADE_UP, f"{when}, {_told(late)} late{_left_out(schedule, last, found)}")
+
+
+def extra_occurrence(last: Turn | None, now: datetime) -> Occurrence:
+    """Return an occurrence of now, which no expression names; it comes after the last one, whatever the clock says."""
+    at = max(now, last.due + timedelta(microseconds=1)) if last else now
+    return Occurrence(due=at, begins=at)
 
 
 def occurrence(schedule: Schedule, at: datetime) -> Occurrence:
