@@ -25,7 +25,10 @@ _NAME = r"^[a-z][a-z0-9-]{0,47}$"
 #: What a site does without the section, as far as it has these runbooks and hosts for them (docs/adr/0018). None of
 #: them writes where production reads, and none acts above level 0 without a human.
 DEFAULTS = (
-    Schedule(name="daily-backup", runbook="backup-create", cron="0 2 * * *", zone=ZoneInfo("UTC")),
+    # It looks what is due: changes of the database every few minutes, the rest by its own parameters.
+    Schedule(
+        name="backups", runbook="backup-create", cron="*/5 * * * *", zone=ZoneInfo("UTC"), missed=timedelta(minutes=5)
+    ),
     Schedule(name="daily-verify", runbook="backup-verify", cron="0 4 * * *", zone=ZoneInfo("UTC")),
     Schedule(
         name="monthly-restore-test",

@@ -33,6 +33,7 @@ ANSWERED = frozenset(
     }
 )
 
+_WELL = frozenset({RunStatus.SUCCEEDED, RunStatus.NOT_NEEDED})
 _MOST_COUNTED = 1000
 
 
@@ -220,6 +221,13 @@ def schedule_problems(schedule: Schedule, runbook: Runbook, hosts: Sequence[Host
     _, wrong = checked_parameters(runbook.parameters, runbook.role, schedule.parameters)
     bad = [("parameters", f"{one}; see `remediate show {runbook.id}`") for one in wrong]
     return (*([(field, nowhere)] if nowhere else []), *bad)
+
+
+def is_news(status: RunStatus, before: RunStatus | None) -> bool:
+    """Decide whether the end of a run of a schedule is told to people: when it is another one than the time before."""
+    if status in _WELL:
+        return before is not None and before not in _WELL
+    return status is not before
 
 
 def turn_of(schedule: Schedule, found: Due, now: datetime, *, run: Run | None = None, by: str = ENGINE) -> Turn:

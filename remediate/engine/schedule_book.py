@@ -11,6 +11,7 @@ from remediate.domain.host import Host
 from remediate.domain.run import Run, RunStatus
 from remediate.domain.runbook import Runbook
 from remediate.domain.schedule import (
+    Decision,
     Due,
     Occurrence,
     Overdue,
@@ -18,11 +19,13 @@ from remediate.domain.schedule import (
     Turn,
     answered_at,
     due,
+    extra_occurrence,
     next_occurrence,
     overdue,
+    turn_of,
 )
 from remediate.engine.ports import Ports
-from remediate.errors import UsageError
+from remediate.errors import Refused, UsageError
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,7 @@ class ScheduleBook:
         """Return a schedule by its name; raises UsageError when there is none."""
         found = next((one for one in self.timetable.schedules if one.name == name), None)
         if found is None:
-            known = ", ".join(one.name for one in self.timetable.schedules) or "none"
-            raise UsageError(f"There is no schedule {name!r}.", next_step=f"schedules of this site: {known}")
+            raise UsageError(f"There is no schedule {name!r}.", next_step="see `remediate schedule list`")
         return found
 
     def due(self, schedule: Schedule, now: datetime) -> Due:
@@ -74,6 +76,24 @@ class ScheduleBook:
         """Return the id of a run of a schedule that has not ended, or an empty string."""
         run = self._last_run(schedule)
         return run.id if run and not has_ended(run) else ""
+
+    def by_hand(self, schedule: Schedule, request: Callable[[], Run], by: str) -> Run:
+        """Let a schedule have a turn now because a person wants it; `request` records the run.
+
+        Raises Refused while a run of the schedule goes on.
+        """
+        with self._ports.store.together():
+            self._ports.store.in_turn()
+            if going_on := self.going_on(schedule):
+                raise Refused(
+                    f"Run {going_on} of schedule {schedule.name} goes on: nothing was begun.",
+                    next_step=f"see `remediate runs show {going_on}`",
+                )
+            now, last = self._ports.clock.now(), self._ports.schedules.last(schedule.name)
+            run = request()
+            wanted = Due(extra_occurrence(last, now), Decision.BY_HAND, f"{by} wanted it")
+            self._ports.schedules.decide(turn_of(schedule, wanted, now, run=run, by=by))
+        return run
 
     def standing(self, schedule: Schedule, hosts: tuple[str, ...], now: datetime) -> ScheduleStanding:
         """Return where a schedule stands, as far as the record tells."""

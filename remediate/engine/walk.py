@@ -39,6 +39,7 @@ from remediate.engine.monitoring import Watchers
 from remediate.engine.phase_runner import PhaseRunner
 from remediate.engine.planning import Planner, host_plans
 from remediate.engine.ports import Ports
+from remediate.engine.schedule_news import worth_telling
 from remediate.engine.silencing import Silencing
 from remediate.engine.staff import News, Occasion, Staff
 from remediate.errors import EngineFailure, IllegalTransition, NotAllowed, Refused, UnknownShape
@@ -391,8 +392,9 @@ class Walk:
                 self._incidents.cured(run, reason, now)
             elif run.started_by is StartedBy.ALERT and wanted in UNCURED | {RunStatus.PARKED}:
                 self._incidents.call(run, reason, now)
-            to = self._staff.named((run.requested_by,)) + self._staff.on_call(1, now)
-            self._staff.announce(News(Occasion.ENDED, run, None, _once(to), reason, now))
+            if worth_telling(self._ports.store, run):
+                to = self._staff.named((run.requested_by,)) + self._staff.on_call(1, now)
+                self._staff.announce(News(Occasion.ENDED, run, None, _once(to), reason, now))
         return run
 
     def _told(self, run: Run) -> Run:

@@ -123,6 +123,29 @@ def test_a_paused_site_refuses_it_and_whoever_is_on_call_is_told(world: World) -
     assert company.heard("ended") == ["nadia"]
 
 
+def test_a_schedule_that_goes_on_as_before_is_no_news(world: World) -> None:
+    company = Company()
+    world.staff = company.staff()
+    world.engine = world.another_process()
+    scripted(world, DUST)
+    site = Site(world)
+    site.later(23 * HOUR)
+    site.carries()
+    assert company.told == []
+    world.switches.press(pause())
+    for _ in range(3):
+        site.later(DAY)
+        site.carries()
+    assert company.heard("ended") == ["nadia"]
+    world.switches.press(pause(on=False))
+    for _ in range(2):
+        site.later(DAY)
+        site.carries()
+
+    assert company.heard("ended") == ["nadia", "nadia"]
+    assert [run.status.value for run in site.runs()] == ["succeeded", *["parked"] * 3, *["succeeded"] * 2]
+
+
 def test_of_several_that_were_missed_one_is_made_up(world: World) -> None:
     site = Site(world)
     (made,) = site.later(4 * DAY)
