@@ -80,6 +80,11 @@ class Forecast(Value):
     #: How many drills it was made of.
     points: int = 0
 
+    @property
+    def words(self) -> str:
+        """Where it is going, for people."""
+        return self.outlook.value + (f", first on {self.first_miss:%Y-%m-%d}" if self.first_miss else "")
+
 
 class Point(Value):
     """One measurement: when, and how many seconds."""

@@ -13,6 +13,7 @@ from remediate.catalog.alert_documents import alert_route, shipped_rules
 from remediate.domain.alert_route import reaches
 from remediate.domain.storm import Situation, StormPolicy
 from remediate.domain.storm_position import position
+from remediate.engine.schedule_book import ScheduleBook, Timetable
 from remediate.interfaces.http.meters import Meters
 from remediate.testing import EPOCH, MemoryStore, ports
 
@@ -27,7 +28,8 @@ def shown() -> set[str]:
     """The names of all series that /metrics shows."""
     meters = Meters(lambda: 0)
     quiet = position(Situation(now=EPOCH), StormPolicy(), {})
-    meters.also(ports(store=MemoryStore()), lambda: quiet, ["disk-full"])
+    found = ports(store=MemoryStore())
+    meters.also(found, lambda: quiet, ["disk-full"], ScheduleBook(found, Timetable((), {}, tuple)))
     text = meters.text().decode()
     # A counter with labels shows nothing before it counts: its name stands in its description.
     typed = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE"))

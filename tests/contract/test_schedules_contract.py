@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 
+from remediate.adapters.faulty import watched
 from remediate.adapters.store.connection import Database
 from remediate.adapters.store.database import DatabaseStore
 from remediate.adapters.store.schedules import DatabaseSchedules
 from remediate.domain.audit import AuditEntry
+from remediate.domain.host import Host
 from remediate.domain.schedule import Decision, Turn, turn_entry
+from remediate.engine.schedule_book import Timetable
 from remediate.engine.schedule_ports import Schedules
+from remediate.engine.schedule_watch import ScheduleWatch
 from remediate.errors import IllegalTransition
-from remediate.testing import EPOCH, MemorySchedules
+from remediate.testing import EPOCH, FakeExecutor, FrozenClock, MemorySchedules, ports
+from tests.builders import runbook
 from tests.contract.conftest import Place
 from tests.contract.test_approvals_contract import trail
+from tests.unit.test_schedule import schedule
 
 DAY = timedelta(days=1)
+HOSTS = (Host(name="near"),)
+#: Due when the clocks of the tests begin.
+TIDY = schedule(cron="0 3 * * *", hosts=("near",))
 
 
 @dataclass
@@ -107,3 +121,74 @@ def test_of_several_processes_one_decides(place: Place) -> None:
     with ThreadPoolExecutor(len(stores)) as pool:
         assert sorted(pool.map(decide, range(len(stores)))) == [False, False, False, True]
     assert len(stores[0].turns("tidy")) == 1
+
+
+def watch(database: Database) -> ScheduleWatch:
+    """The watch of one more service on this record, a minute after the schedule is due."""
+    clock = FrozenClock(EPOCH + timedelta(minutes=1))
+    site = ports(
+        executor=FakeExecutor(HOSTS),
+        store=watched(DatabaseStore(database), "store"),
+        schedules=watched(DatabaseSchedules(database), "schedules"),
+        clock=clock,
+    )
+    return ScheduleWatch(site, Timetable((TIDY,), {"tidy-shelf": runbook()}, lambda: HOSTS))
+
+
+def test_several_services_that_look_at_once_make_one_run(place: Place) -> None:
+    databases = [place.open() for _ in range(4)]
+    DatabaseSchedules(databases[0]).decide(turn(-1, decision=Decision.TAKEN_UP, run_id=""))
+    together = Barrier(len(databases))
+
+    def look(database: Database) -> list[str]:
+        together.wait(10)
+        return watch(database).look()
+
+    with ThreadPoolExecutor(len(databases)) as pool:
+        made = [run_id for found in pool.map(look, databases) for run_id in found]
+    assert len(made) == 1
+    assert [one.id for one in DatabaseStore(databases[0]).runs(limit=9)] == made
+    assert [one.run_id for one in DatabaseSchedules(databases[0]).turns("tidy")] == [made[0], ""]
+
+
+LOOK = """
+import json, os, sys
+from pathlib import Path
+from remediate import faults
+from remediate.adapters.store.connection import open_database
+from remediate.catalog.database import DatabaseSettings
+from tests.contract.test_schedules_contract import watch
+database = open_database(Path(sys.argv[1]), DatabaseSettings.model_validate_json(sys.argv[2]))
+faults.arm(os.environ)
+watch(database).look()
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "done"),
+    [
+        ("store.create_runs.after", False),
+        ("schedules.decide.before", False),
+        ("schedules.decide.after", False),
+        ("store.together.commit.before", False),
+        ("store.together.commit.after", True),
+    ],
+)
+def test_a_service_that_is_killed_has_done_all_of_it_or_nothing(place: Place, point: str, done: bool) -> None:
+    database = place.open()
+    DatabaseSchedules(database).decide(turn(-1, decision=Decision.TAKEN_UP, run_id=""))
+    environment = {**os.environ, "REMEDIATE_FAULT": f"{point}:crash"}
+    killed = subprocess.run(  # this Python
+        [sys.executable, "-c", LOOK, *place.arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(DatabaseStore(database).runs(limit=9)) == int(done)
+    assert len(watch(database).look()) == int(not done)
+    assert watch(database).look() == []
+    assert len(DatabaseStore(database).runs(limit=9)) == 1
