@@ -38,9 +38,7 @@ def trend_plot(title: str, trend: Trend) -> Element:
     scale = _scale(trend)
     drawn = [*_axes(scale), *_target(scale, trend.target), *_measured(scale, trend.points), *_ahead(scale, trend)]
     label = element("title", f"{title}: {trend.forecast.words}")
-    return element(
-        "svg", label, *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img"
-    )
+    return element("svg", label, *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
 
 
 def _scale(trend: Trend) -> _Scale:

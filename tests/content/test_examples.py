@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from remediate.catalog.alert_documents import alert_route, shipped_rules
 from remediate.domain.alert_route import reaches
@@ -93,3 +94,17 @@ def test_every_alert_of_the_runbooks_is_shipped() -> None:
     }
 
     assert wanted <= found
+
+
+def test_the_rules_about_recovery_ask_for_series_that_there_are() -> None:
+    (group,) = yaml.safe_load((EXAMPLES / "recovery-alerts.yml").read_text(encoding="utf-8"))["groups"]
+    asked = {word for rule in group["rules"] for word in _WORD.findall(rule["expr"]) if word.startswith("remediate_")}
+    names = {rule["alert"] for rule in group["rules"]}
+
+    assert asked
+    assert asked <= shown()
+    assert {"DrillFailed", "DrillOverdue", "RecoverablePointTooOld"} <= names
+    assert all(
+        rule["labels"]["severity"].startswith("SEV") and rule["annotations"]["summary"] for rule in group["rules"]
+    )
+    assert all((ROOT / rule["annotations"]["runbook_url"]).is_file() for rule in group["rules"])
