@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from remediate.domain.drill import Drill, trends
 from remediate.domain.report import DrillReport
+from remediate.domain.text import printable_lines
 from remediate.interfaces.drill_page import drill_page
 from remediate.interfaces.drill_plot import HEIGHT, WIDTH, trend_plot
 from remediate.testing import EPOCH
@@ -77,8 +78,10 @@ def hostile(text: str) -> DrillReport:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_whatever_a_host_says_stays_text(text: str) -> None:
-    found = read(page_of(hostile(text)))
+    page = page_of(hostile(text))
+    found = read(page)
 
+    assert page == printable_lines(page), "no invisible character comes into it"
     assert found.tags <= TAGS
     assert not {"src", "href", "onerror", "action", "srcdoc"} & set(found.attributes)
     assert not [name for name in found.attributes if name.startswith("on")]
