@@ -33,6 +33,7 @@ from remediate.adapters.store.handover import DatabaseCounts
 from remediate.adapters.store.incidents import DatabaseIncidents
 from remediate.adapters.store.locks import AdvisoryLocks
 from remediate.adapters.store.outbox import DatabaseOutbox
+from remediate.adapters.store.schedules import DatabaseSchedules
 from remediate.adapters.store.silences import DatabaseSilences
 from remediate.adapters.store.switches import DatabaseSwitches
 from remediate.adapters.store.tokens import DatabaseTokens
@@ -40,6 +41,7 @@ from remediate.adapters.threads import ThreadWorkflows
 from remediate.catalog.http import SourceEntry
 from remediate.catalog.loader import Catalogue
 from remediate.catalog.response_rules import check_on_site
+from remediate.catalog.schedules import DEFAULTS, check_schedules_on_site, schedules_in_effect
 from remediate.catalog.settings import Settings, read_settings
 from remediate.domain.approval import Answer, ApprovalRequest, needed_permission
 from remediate.domain.digest import digest
@@ -63,6 +65,8 @@ from remediate.engine.next_runbooks import NextRunbooks
 from remediate.engine.ports import Clock, Locks, Ports, Workflows
 from remediate.engine.recall import Recall
 from remediate.engine.remediation import Remediation
+from remediate.engine.schedule_book import ScheduleBook, Timetable
+from remediate.engine.schedule_watch import ScheduleWatch
 from remediate.engine.staff import Staff
 from remediate.engine.switchboard import Switchboard
 from remediate.engine.trial import Trial
@@ -130,6 +134,28 @@ class Installation:
         return Policy(rules, runbooks, self.ports.executor.hosts if rules else tuple)
 
     @property
+    def timetable(self) -> Timetable:
+        """What is run by itself. Where nothing is, neither runbooks nor an inventory are needed for it."""
+        written, known = self.settings.schedules, self.catalogue.ids
+        wanted = {one.runbook for one in (DEFAULTS if written is None else written) if one.runbook in known}
+        runbooks = {name: self.catalogue.load(name) for name in sorted(wanted)}
+        hosts = self.ports.executor.hosts
+        return Timetable(schedules_in_effect(written, runbooks, hosts() if runbooks else ()), runbooks, hosts)
+
+    @property
+    def schedule_book(self) -> ScheduleBook:
+        """What answers about schedules."""
+        return ScheduleBook(self.ports, self.timetable)
+
+    @property
+    def schedule_watch(self) -> ScheduleWatch:
+        """What makes runs of schedules that are due; raises InvalidDocument where they do not fit this site."""
+        timetable = self.timetable
+        if timetable.schedules:
+            check_schedules_on_site(timetable.schedules, timetable.runbooks, timetable.hosts())
+        return ScheduleWatch(self.ports, timetable, tell=self.log.trouble)
+
+    @property
     def alert_check(self) -> AlertCheck:
         """What compares the policy about alerts with what is loaded elsewhere."""
         return AlertCheck(self.watchers, self.catalogue, self.settings.responses)
@@ -138,8 +164,10 @@ class Installation:
         """Work for the whole site until `stop`, which is also set when another service may take over.
 
         `beside` is entered with what lets the watch look at once, when this service has its place, and left before
-        its work ends. Raises Refused when another service works already, StateUnusable when the right to work was lost.
+        its work ends. Raises Refused when another service works already, StateUnusable when the right to work was lost,
+        InvalidDocument when the schedules do not fit this site.
         """
+        schedule_watch = self.schedule_watch
         self.ports.workflows.launch(stop)
         watch = self.watch
         self.ports.workflows.whenever_free(watch.nudge)
@@ -147,6 +175,8 @@ class Installation:
         telling.start()
         alerts = Thread(target=self.alert_watch.keep, args=(stop,), name="alert-watch", daemon=True)
         alerts.start()
+        schedules = Thread(target=schedule_watch.keep, args=(stop, watch.nudge), name="schedule-watch", daemon=True)
+        schedules.start()
         try:
             with beside(watch.nudge):
                 watch.keep(stop, everything=True)
@@ -155,6 +185,7 @@ class Installation:
             self.ports.workflows.close()
             telling.join(PATIENCE.total_seconds())
             alerts.join(PATIENCE.total_seconds())
+            schedules.join(PATIENCE.total_seconds())
 
     def deliver(self) -> None:
         """Send what is due, for a command that no service sends for; what does not arrive waits for the next one."""
@@ -224,6 +255,7 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
             alerts=watched(DatabaseAlerts(database), "alerts"),
             incidents=watched(DatabaseIncidents(database), "incidents"),
             silences=watched(DatabaseSilences(database), "silences"),
+            schedules=watched(DatabaseSchedules(database), "schedules"),
         )
         catalogue = Catalogue(settings.content)
         policy = (settings.storm, settings.freezes)

@@ -27,6 +27,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "approvals": ("ask", "change", "answer", "open_incident", "close_incident"),
     "alerts": ("take", "decided", "decided_all", "resolved", "joined"),
     "incidents": ("join", "change"),
+    "schedules": ("decide",),
     "silences": ("want", "made", "removed", "not_removed"),
     "messenger": ("silence", "unsilence"),
     "outbox": ("put", "claim", "delivered", "failed"),

@@ -15,6 +15,7 @@ from remediate.domain.plan import HostPlan, Plan
 from remediate.domain.report import (
     Action,
     Check,
+    DrillReport,
     Finding,
     FixReport,
     FoundCause,
@@ -62,6 +63,30 @@ def fixed(*actions: Action) -> FixReport:
 
 def verified(verdict: Verdict, detail: str = "as measured") -> Verification:
     return Verification(verdict=verdict, checks=(Check(name="shelf", verdict=verdict, detail=detail),))
+
+
+def drill(source: str = "landsraad", verdict: str = "PASS", **changes: Any) -> DrillReport:
+    """A restore that took 100 s of 1800 s, and would have lost 60 s of 900 s."""
+    values = {
+        "reason": "all is there",
+        "backup": {"id": "b-1", "snapshot": "5e" * 4, "repository": "off", "made": EPOCH.timestamp() - 3600},
+        "phases": [{"name": "fetch", "seconds": 60, "bytes": 2**20}, {"name": "replay", "seconds": 40, "bytes": 0}],
+        "rto_seconds": 100,
+        "rto_target": 1800,
+        "rpo_seconds": 60,
+        "rpo_target": 900,
+        "position": "mariadb-bin.000004:1234",
+        "tables_compared": 3,
+        "tables_total": 12,
+        "tools": {"restic": "0.18.0"},
+        "began": EPOCH.timestamp(),
+        "wall_seconds": 101,
+    }
+    return DrillReport.model_validate({"source": source, "verdict": verdict, **values, **changes})
+
+
+def drilled(*drills: DrillReport, verdict: Verdict = Verdict.CURED) -> Verification:
+    return Verification(verdict=verdict, drills=drills)
 
 
 def put_back(*targets: str) -> RollbackReport:

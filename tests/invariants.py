@@ -58,10 +58,10 @@ def _acting_was_approved(store: Store, approvals: Approvals, run: Run, history: 
     assert run.plan is not None, f"{run.id} acted without a plan"
     assert not run.check, f"{run.id} was to look only, and acted"
     assert not set(run.plan.hosts) - set(run.hosts), f"{run.id} acted on hosts that were not asked for"
-    if run.plan.level == 0 and run.started_by is not StartedBy.ALERT:
+    if run.plan.level == 0 and run.started_by is StartedBy.PERSON:
         return
     by_rule = run.unattended is not None and run.plan.level <= run.unattended and run.plan.people == 1
-    if run.started_by is StartedBy.ALERT and by_rule:
+    if run.started_by is not StartedBy.PERSON and by_rule:
         return
     request = approvals.request(run.id)
     assert request is not None, f"{run.id} of level {run.plan.level} acted and nobody was asked"

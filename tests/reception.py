@@ -125,7 +125,7 @@ def desk(
         meters.made(receipt)
 
     reception = site._site.reception(made)
-    meters.also(site._site.ports, site._site.switchboard.position, site._site.catalogue.ids)
+    meters.also(site._site.ports, site._site.switchboard.position, site._site.catalogue.ids, site._site.schedule_book)
     served = Served(site, site._site, reception, meters, stopping, lambda: None)
     workers = [Thread(target=work, args=(ended,)) for work in (reception.queue.work, reception.recall.work)]
     for worker in workers:

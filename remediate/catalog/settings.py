@@ -21,6 +21,7 @@ from remediate.catalog.on_call import OnCallSection, check_on_call, read_rotatio
 from remediate.catalog.people import PeopleSection, check_people, read_people
 from remediate.catalog.policy import LevelRuleEntry, check_policy
 from remediate.catalog.response_rules import ResponseRuleEntry, check_response_rules
+from remediate.catalog.schedules import ScheduleEntry, check_schedules
 from remediate.catalog.storm import StormSettings
 from remediate.domain.approval import LevelRule
 from remediate.domain.digest import digest
@@ -29,6 +30,7 @@ from remediate.domain.people import People
 from remediate.domain.response_rule import ResponseRule
 from remediate.domain.rotation import Rotation
 from remediate.domain.route import Routes
+from remediate.domain.schedule import Schedule
 from remediate.domain.storm import StormPolicy
 from remediate.errors import UsageError
 
@@ -74,6 +76,11 @@ class SettingsFile(_Part):
     responses: tuple[ResponseRuleEntry, ...] = Field(
         default=(), description="Which alerts start which runbooks. An alert that no rule matches starts nothing."
     )
+    schedules: tuple[ScheduleEntry, ...] | None = Field(
+        default=None,
+        description="Which runbooks are run by themselves, when. Without the section the default set counts, as far "
+        "as there are its runbooks and hosts for them; an empty list means nothing is.",
+    )
 
 
 class Settings(_Part):
@@ -97,6 +104,8 @@ class Settings(_Part):
     http: HttpSettings | None = None
     sources: Sources = {}
     responses: tuple[ResponseRule, ...] = ()
+    #: None: there is no such section, and the default set counts.
+    schedules: tuple[Schedule, ...] | None = None
 
     @property
     def policy(self) -> str:
@@ -107,8 +116,10 @@ class Settings(_Part):
         people = sorted(self.people.by_id.items())
         deciding = {one: {"level": who.level, "grants": who.model_dump(mode="json")["grants"]} for one, who in people}
         by_itself = [rule.model_dump(mode="json", exclude={"written_at"}) for rule in self.responses]
-        policy = {"people": deciding, "levels": [rule.model_dump(mode="json") for rule in self.levels]}
-        return digest({**policy, "responses": by_itself} if by_itself else policy)
+        levels = [rule.model_dump(mode="json") for rule in self.levels]
+        schedules = {one.name: one.unattended for one in self.schedules or () if one.unattended}
+        acting = {"responses": by_itself, "schedules": schedules}
+        return digest({"people": deciding, "levels": levels, **{name: what for name, what in acting.items() if what}})
 
     def required_rotation(self) -> Rotation:
         """Return the rotation; raises UsageError when the site has none."""
@@ -143,11 +154,18 @@ def read_settings(site: Path, environment: Mapping[str, str] = os.environ) -> Se
         http=file.http or (HttpSettings() if file.sources else None),
         sources=file.sources,
         responses=tuple(entry.as_rule(_place(document, index)) for index, entry in enumerate(file.responses)),
+        schedules=_schedules(file, document),
     )
 
 
-def _place(document: Document | None, index: int) -> str:
-    return f"{FILE_NAME}:{document.line(('responses', index))}" if document else FILE_NAME
+def _schedules(file: SettingsFile, document: Document | None) -> tuple[Schedule, ...] | None:
+    if file.schedules is None:
+        return None
+    return tuple(one.as_schedule(_place(document, index, "schedules")) for index, one in enumerate(file.schedules))
+
+
+def _place(document: Document | None, index: int, section: str = "responses") -> str:
+    return f"{FILE_NAME}:{document.line((section, index))}" if document else FILE_NAME
 
 
 def _read_file(site: Path) -> tuple[SettingsFile, Document | None]:
@@ -169,6 +187,7 @@ def _read_file(site: Path) -> tuple[SettingsFile, Document | None]:
         note_freeze_problems(document, parsed.freezes, runbooks, problems)
         check_policy(parsed.policy, parsed.people, runbooks, document, problems)
         check_response_rules(parsed.responses, parsed.sources, runbooks, document, problems)
+        check_schedules(parsed.schedules or (), runbooks, document, problems)
     problems.raise_if_any(f"{FILE_NAME} cannot be used:")
     assert parsed is not None  # noqa: S101  # no problems means it was parsed
     return parsed, document

@@ -64,7 +64,11 @@ class ExemptSettings(_Part):
         description="Not binding what a person starts.",
     )
     alert: tuple[Rule, ...] = Field(default=(), description="Not binding what an alert starts.")
-    schedule: tuple[Rule, ...] = Field(default=(), description="Not binding what a schedule starts.")
+    #: What comes in its time is no storm: its expression says how often, and it never comes over itself.
+    schedule: tuple[Rule, ...] = Field(
+        default=(Rule.COOLDOWN, Rule.ATTEMPTS, Rule.RECURRENCE, Rule.BUDGET),
+        description="Not binding what a schedule starts; with `budget`, that uses up none of it either.",
+    )
 
     @field_validator("person", "alert", "schedule")
     @classmethod

@@ -112,7 +112,7 @@ class Unattended(Value):
 
 
 def unattended_consent(level: int, *, people: int, unattended: int | None) -> Unattended:
-    """Decide whether the plan of a run that an alert started is carried out without a human.
+    """Decide whether the plan of a run that an alert or a schedule started is carried out without a human.
 
     Where its rule does not let it act, a human is asked even at level 0. What takes two people is never left to a rule.
     """

@@ -29,8 +29,11 @@ ENGINE = "engine"
 _LARGEST = 2**53 - 1
 
 
-def _writable(value: JsonValue) -> JsonValue:
-    """Write what canonical JSON cannot hold as text: no host keeps its run out of the trail by what it answers."""
+def writable(value: JsonValue) -> JsonValue:
+    """Return a value with what canonical JSON cannot hold written as text.
+
+    No host keeps its run out of the trail by what it answers.
+    """
     match value:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
@@ -39,15 +42,15 @@ def _writable(value: JsonValue) -> JsonValue:
         case int() if abs(value) > _LARGEST:
             return hex(value)
         case list():
-            return [_writable(item) for item in value]
+            return [writable(item) for item in value]
         case dict():
-            return {str(_writable(name)): _writable(item) for name, item in value.items()}
+            return {str(writable(name)): writable(item) for name, item in value.items()}
     return value
 
 
 _Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
-_Text = Annotated[str, AfterValidator(_writable)]
-_Details = Annotated[dict[str, JsonValue], AfterValidator(_writable)]
+_Text = Annotated[str, AfterValidator(writable)]
+_Details = Annotated[dict[str, JsonValue], AfterValidator(writable)]
 
 
 class AuditEntry(Value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -250,6 +251,15 @@ class PhaseRecord(Value):
         return sum(task.outcome is TaskOutcome.CHANGED for task in self.tasks)
 
 
+class Verified(Value):
+    """What the last verification of a run reported, for whoever looks at many."""
+
+    run_id: str
+    ended_at: datetime
+    #: By host, as they were recorded.
+    reports: dict[str, object] = {}
+
+
 def request_id(run_id: str) -> str:
     """Return what the ids of all attempts of one request have in common: `20261123-211500-k7qd-2` is a second one."""
     return "-".join(run_id.split("-")[:3])
@@ -262,3 +272,17 @@ ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 def new_run_id(now: datetime, suffix: str) -> str:
     """Return a run id that sorts by time and can be read aloud: `20261123-211500-k7qd`."""
     return f"{now:%Y%m%d-%H%M%S}-{suffix}"
+
+
+#: How many characters tell runs apart that are made of alerts and schedules.
+_SUFFIX_LENGTH = 8
+
+
+def suffix_of(key: str) -> str:
+    """Return the end of a run's id. It follows from what the run is made of, so that no two of one second have it."""
+    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
+    letters = []
+    for _ in range(_SUFFIX_LENGTH):
+        number, at = divmod(number, len(ID_ALPHABET))
+        letters.append(ID_ALPHABET[at])
+    return "".join(letters)

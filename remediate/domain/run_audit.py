@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
 from remediate.domain.audit import ENGINE, AuditEntry
+from remediate.domain.drill import report_digest
 from remediate.domain.plan import Plan
+from remediate.domain.report import Report, Verification
 from remediate.domain.run import PhaseOutcome, Run, RunStatus, TaskOutcome, TaskRecord
 from remediate.domain.runbook import ParameterValue, Phase
 
@@ -71,6 +74,27 @@ def phase_ended(
         "troubled": [*sorted(troubled)],
     }
     return AuditEntry(at=now, actor=ENGINE, action="phase.ended", subject=run_id, details=details)
+
+
+def drills_reported(run_id: str, reports: Iterable[Report], now: datetime) -> list[AuditEntry]:
+    """Restores were tried: what each proved, and the digest of its report, so that the evidence cannot be changed."""
+    found = [drill for report in reports if isinstance(report, Verification) for drill in report.drills]
+    return [
+        AuditEntry(
+            at=now,
+            actor=ENGINE,
+            action="drill.reported",
+            subject=f"{run_id}/drill",
+            details={
+                "source": drill.source,
+                "verdict": drill.verdict.value,
+                "rto_seconds": drill.rto_seconds,
+                "rpo_seconds": drill.rpo_seconds,
+                "digest": report_digest(drill),
+            },
+        )
+        for drill in found
+    ]
 
 
 def task_ended(run_id: str, phase: Phase, task: TaskRecord, *, check: bool) -> AuditEntry | None:

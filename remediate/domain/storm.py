@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -104,6 +104,11 @@ class Attempt(Value):
     ended_at: datetime | None
     requested_by: str
 
+    @property
+    def by_schedule(self) -> bool:
+        """Whether a schedule asked for it: no person has such an id."""
+        return self.requested_by.startswith("schedule:")
+
 
 class LiveRun(Value):
     """A run that acts, may yet act, or waits to be allowed to."""
@@ -186,3 +191,9 @@ class Admitted(Value):
             return ""
         rules = "; ".join(f"{refusal.rule.value}: {refusal.reason}" for refusal in self.overridden)
         return f"STORM POLICY OVERRIDDEN, because: {self.override_reason} ({rules})"
+
+
+def counted(tried: Iterable[Attempt], rule: Rule, policy: StormPolicy) -> tuple[Attempt, ...]:
+    """Return the attempts that count for a rule: what it does not bind uses nothing up that others may need."""
+    is_free = rule in policy.exempt.get(StartedBy.SCHEDULE, ())
+    return tuple(attempt for attempt in tried if not (is_free and attempt.by_schedule))

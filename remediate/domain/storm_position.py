@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from remediate.domain.breaker import Breaker, breaker_of
 from remediate.domain.freeze import Freeze, Window
 from remediate.domain.run import RunStatus
-from remediate.domain.storm import EVERY_HOST, Attempt, Quota, Situation, StormPolicy
+from remediate.domain.storm import EVERY_HOST, Attempt, Quota, Rule, Situation, StormPolicy, counted
 from remediate.domain.storm_rules import cooled_at, within
 from remediate.domain.switch import PAUSE, Switch
 from remediate.domain.value import Value
@@ -75,16 +75,17 @@ def position(situation: Situation, policy: StormPolicy, cooldowns: Mapping[str, 
     pressed = situation.switches.get(PAUSE)
     runbooks = sorted({attempt.runbook for attempt in situation.attempts})
     breakers = (breaker_of(runbook, situation, policy.breaker) for runbook in runbooks)
-    cured = tuple(attempt for attempt in situation.attempts if attempt.status is RunStatus.SUCCEEDED)
+    tried = {rule: counted(situation.attempts, rule, policy) for rule in (Rule.ATTEMPTS, Rule.RECURRENCE, Rule.BUDGET)}
+    cured = tuple(attempt for attempt in tried[Rule.RECURRENCE] if attempt.status is RunStatus.SUCCEEDED)
     return StormPosition(
         pause=pressed if pressed and pressed.on else None,
         freezes=tuple(_freeze(freeze, situation) for freeze in situation.freezes),
         breakers=tuple(breaker for breaker in breakers if breaker.failures),
         cooldowns=tuple(_cooling(situation, cooldowns)),
-        attempts=tuple(_usages(policy.attempts, situation.attempts, situation.now)),
+        attempts=tuple(_usages(policy.attempts, tried[Rule.ATTEMPTS], situation.now)),
         recurrences=tuple(_usages(policy.recurrence, cured, situation.now)),
         fleet=tuple(_fleet(situation, policy)),
-        budget=_usage(policy.budget, situation.attempts, situation.now),
+        budget=_usage(policy.budget, tried[Rule.BUDGET], situation.now),
         acting=tuple(run.run_id for run in situation.live if run.acting),
     )
 

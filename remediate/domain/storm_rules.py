@@ -20,6 +20,7 @@ from remediate.domain.storm import (
     Rule,
     Situation,
     StormPolicy,
+    counted,
 )
 from remediate.domain.switch import PAUSE
 from remediate.domain.times import moment, span
@@ -117,7 +118,7 @@ def attempts(request: Request, situation: Situation, policy: StormPolicy) -> Ref
     """Refuse a host on which this runbook was tried too often, whatever came of it."""
     found = []
     for host in request.hosts:
-        tried = situation.attempts_on(request.runbook, host)
+        tried = counted(situation.attempts_on(request.runbook, host), Rule.ATTEMPTS, policy)
         if until := used_up(policy.attempts, tried, situation.now):
             count = _count(policy.attempts, tried, situation.now)
             found.append((f"{host}: {request.runbook} was tried {count}", until))
@@ -128,7 +129,8 @@ def recurrence(request: Request, situation: Situation, policy: StormPolicy) -> R
     """Refuse to cure again what was cured again and again and came back: its cause is another one."""
     found = []
     for host in request.hosts:
-        cured = [entry for entry in situation.attempts_on(request.runbook, host) if _cured(entry)]
+        tried = counted(situation.attempts_on(request.runbook, host), Rule.RECURRENCE, policy)
+        cured = [entry for entry in tried if _cured(entry)]
         if until := used_up(policy.recurrence, cured, situation.now):
             count = _count(policy.recurrence, cured, situation.now)
             found.append((f"{host}: {request.runbook} cured it {count} and it is back", until))
@@ -171,10 +173,11 @@ def breaker(request: Request, situation: Situation, policy: StormPolicy) -> Refu
 
 def budget(_request: Request, situation: Situation, policy: StormPolicy) -> Refusal | None:
     """Refuse more runs than the whole site may see in a time."""
-    until = used_up(policy.budget, situation.attempts, situation.now)
+    tried = counted(situation.attempts, Rule.BUDGET, policy)
+    until = used_up(policy.budget, tried, situation.now)
     if until is None:
         return None
-    began = within(policy.budget, situation.attempts, situation.now)
+    began = within(policy.budget, tried, situation.now)
     said = f"{len(began)} runs began on this site within {span(policy.budget.within)} (at most {policy.budget.most})"
     return Refusal(rule=Rule.BUDGET, reason=said, until=until)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from datetime import datetime
 from remediate.domain.alert import Alert, AlertAnswer, AlertDecision, AlertMode, AlertRecord
 from remediate.domain.host import Host
 from remediate.domain.response_rule import Decided, ResponseRule, decide
-from remediate.domain.run import ID_ALPHABET, Run, RunStatus, StartedBy, new_run_id
+from remediate.domain.run import Run, RunStatus, StartedBy, new_run_id, suffix_of
 from remediate.domain.runbook import Runbook
 from remediate.domain.text import quoted
 from remediate.engine.alert_ports import Taken
@@ -21,8 +20,6 @@ from remediate.engine.ports import Ports
 #: So many runs of alerts may wait for their turn. What comes on top is recorded, and starts nothing: in a storm of
 #: alerts that are all different somebody has to look, not a queue of a day.
 MOST_WAITING = 1000
-
-_ID_LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def run_for(alert: Alert, decided: Decided, now: datetime, *, after: Run | None 
     """Return the run that is made of an alert, not recorded yet; `after` is the one before it that has not cured."""
     earlier = f"; {after.runbook} did not cure (run {after.id})" if after else ""
     return Run(
-        id=new_run_id(now, _suffix(f"{alert.key}{after.id if after else ''}")),
+        id=new_run_id(now, suffix_of(f"{alert.key}{after.id if after else ''}")),
         runbook=decided.answer.runbook,
         status=RunStatus.REQUESTED,
         hosts=(decided.host,),
@@ -138,13 +135,3 @@ def run_for(alert: Alert, decided: Decided, now: datetime, *, after: Run | None 
         carrier="service",
         unattended=decided.unattended,
     )
-
-
-def _suffix(key: str) -> str:
-    """Return the end of a run's id. It follows from its alert, so that no two alerts of one second have the same."""
-    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
-    letters = []
-    for _ in range(_ID_LENGTH):
-        number, at = divmod(number, len(ID_ALPHABET))
-        letters.append(ID_ALPHABET[at])
-    return "".join(letters)

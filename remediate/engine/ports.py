@@ -16,7 +16,7 @@ from remediate.domain.identity import Token
 from remediate.domain.incident import Incident
 from remediate.domain.notice import Notice
 from remediate.domain.people import Person
-from remediate.domain.run import PhaseRecord, Run, RunStatus, Standing, TaskRecord, Transition
+from remediate.domain.run import PhaseRecord, Run, RunStatus, Standing, TaskRecord, Transition, Verified
 from remediate.domain.runbook import Phase
 from remediate.domain.storm import Attempt, LiveRun
 from remediate.domain.switch import Switch
@@ -24,6 +24,7 @@ from remediate.engine.alert_ports import Alerts
 from remediate.engine.executor_ports import Executor, PhaseResult
 from remediate.engine.incident_ports import Incidents
 from remediate.engine.monitoring import Silences
+from remediate.engine.schedule_ports import Schedules
 
 
 class Store(Protocol):
@@ -129,6 +130,10 @@ class Store(Protocol):
 
     def phases(self, run_id: str) -> tuple[PhaseRecord, ...]:
         """Return the phases of a run with their tasks."""
+        ...
+
+    def verified(self, runbook: str, *, limit: int) -> tuple[Verified, ...]:
+        """Return what the last verification of each run of a runbook reported, where one has ended, newest first."""
         ...
 
 
@@ -447,3 +452,4 @@ class Ports:
     alerts: Alerts
     incidents: Incidents
     silences: Silences
+    schedules: Schedules

@@ -39,6 +39,7 @@ from remediate.engine.monitoring import Watchers
 from remediate.engine.phase_runner import PhaseRunner
 from remediate.engine.planning import Planner, host_plans
 from remediate.engine.ports import Ports
+from remediate.engine.schedule_news import worth_telling
 from remediate.engine.silencing import Silencing
 from remediate.engine.staff import News, Occasion, Staff
 from remediate.errors import EngineFailure, IllegalTransition, NotAllowed, Refused, UnknownShape
@@ -286,16 +287,16 @@ class Walk:
         """Park a run that the policy about storms refuses; the alert that it was made of says so as well."""
         now = self._ports.clock.now()
         with self._ports.store.together():
-            by_alert = run.started_by is StartedBy.ALERT
-            run = (self._ended if by_alert else self._moved)(run, RunStatus.PARKED, refusal)
-            for record in self._ports.alerts.of_run(run.id) if by_alert else ():
+            by_person = run.started_by is StartedBy.PERSON
+            run = (self._moved if by_person else self._ended)(run, RunStatus.PARKED, refusal)
+            for record in () if by_person else self._ports.alerts.of_run(run.id):
                 answer = record.answer.model_copy(update={"decision": AlertDecision.REFUSED, "reason": refusal})
                 self._ports.alerts.decided(record.key, answer, now)
         return self._told(run)
 
     def _seek_approval(self, run: Run) -> Run:
         plan = _plan_of(run)
-        if run.started_by is StartedBy.ALERT:
+        if run.started_by is not StartedBy.PERSON:
             return self._seek_unattended(run, plan)
         given = consent(plan.level, people=plan.people, requester_level=self._staff.level_of(run.requested_by))
         if given is Consent.NOT_NEEDED:
@@ -303,11 +304,11 @@ class Walk:
         run = self._told(self._approvals.ask(run, plan, self._runbook))
         if inherited := self._inherited(run):
             return self._told(inherited)
-        answer = self._ask(plan) if given is Consent.ASK and run.started_by is StartedBy.PERSON else None
+        answer = self._ask(plan) if given is Consent.ASK else None
         return run if answer is None else self._told(self._answered(run, approved=answer))
 
     def _seek_unattended(self, run: Run, plan: Plan) -> Run:
-        """Let the rule about its alert approve a run where it does, and ask people where it does not."""
+        """Let the rule about its alert, or its schedule, approve a run where it does; ask people where it does not."""
         given = unattended_consent(plan.level, people=plan.people, unattended=run.unattended)
         if given.is_enough:
             return self._move(run, RunStatus.APPROVED, given.reason)
@@ -380,8 +381,8 @@ class Walk:
         return self._told(self._ended(run, wanted, reason))
 
     def _end_early(self, run: Run, wanted: RunStatus, reason: str) -> Run:
-        """End a run that did nothing: whoever asked for it sees that; an alert needs somebody who is told."""
-        return self._end(run, wanted, reason) if run.started_by is StartedBy.ALERT else self._move(run, wanted, reason)
+        """End a run that did nothing: whoever asked for it sees that; else somebody needs to be told."""
+        return self._move(run, wanted, reason) if run.started_by is StartedBy.PERSON else self._end(run, wanted, reason)
 
     def _ended(self, run: Run, wanted: RunStatus, reason: str) -> Run:
         now = self._ports.clock.now()
@@ -391,8 +392,9 @@ class Walk:
                 self._incidents.cured(run, reason, now)
             elif run.started_by is StartedBy.ALERT and wanted in UNCURED | {RunStatus.PARKED}:
                 self._incidents.call(run, reason, now)
-            to = self._staff.named((run.requested_by,)) + self._staff.on_call(1, now)
-            self._staff.announce(News(Occasion.ENDED, run, None, _once(to), reason, now))
+            if worth_telling(self._ports.store, run):
+                to = self._staff.named((run.requested_by,)) + self._staff.on_call(1, now)
+                self._staff.announce(News(Occasion.ENDED, run, None, _once(to), reason, now))
         return run
 
     def _told(self, run: Run) -> Run:

@@ -22,6 +22,7 @@ from remediate.domain.people import Role
 from remediate.domain.plan import Plan
 from remediate.domain.run import Origin, PhaseRecord, Run, RunStatus, Transition
 from remediate.domain.runbook import Runbook
+from remediate.domain.schedule import targets
 from remediate.domain.storm import LiveRun as GoingRun
 from remediate.domain.storm_position import StormPosition
 from remediate.domain.switch import Switch
@@ -33,9 +34,10 @@ from remediate.engine.handover import Checklist
 from remediate.engine.lock_names import waiting_lock
 from remediate.engine.walk import AskPerson, unattended
 from remediate.engine.watch import service_is_there
-from remediate.errors import NotAllowed
+from remediate.errors import NotAllowed, UnknownHost
 from remediate.interfaces.alert_desk import AlertDesk
 from remediate.interfaces.live import FollowedRun, Going, LiveRun
+from remediate.interfaces.recovery_desk import RecoveryDesk
 
 #: What is done beside a service while it works.
 BesideSite = Callable[[Installation, Callable[[], None]], AbstractContextManager[object]]
@@ -67,7 +69,7 @@ class PlannedRun:
         return self.run.plan
 
 
-class Site(AlertDesk):
+class Site(AlertDesk, RecoveryDesk):
     """One site: a `remediate.yml` with its inventory and its record. Use it as a context manager.
 
     Everything is done as the person that the token belongs to, or without one as the person that remediate.yml maps
@@ -174,6 +176,30 @@ class Site(AlertDesk):
             origin=self._origin(principal, reason, override_reason, check=check),
             check=check,
         )
+        return self._carried(run, ask if self_approves(principal) else unattended, patient=patient)
+
+    def run_schedule(self, name: str, *, reason: str = "", ask: AskPerson = unattended, patient: bool = False) -> Going:
+        """Run now what a schedule runs, as whoever asks; it is due for the next time as before.
+
+        Raises UsageError for a schedule that there is not, UnknownHost when it has no hosts, Refused while a run of it
+        goes on.
+        """
+        self._access.require_sight()
+        book = self._site.schedule_book
+        schedule = book.schedule(name)
+        hosts, nowhere = targets(schedule, book.timetable.runbooks[schedule.runbook], book.timetable.hosts())
+        principal = self.authorize(Permission.CARRY_OUT, runbook=schedule.runbook, hosts=hosts)
+        if nowhere:
+            raise UnknownHost(f"Nothing was run: {nowhere}", next_step=f"correct {schedule.written_at or name}")
+        why = "; ".join(filter(None, (f"schedule {name}, by hand", reason)))
+        request = partial(
+            self._site.remediation.request,
+            schedule.runbook,
+            hosts=hosts,
+            parameters=schedule.parameters,
+            origin=self._origin(principal, why),
+        )
+        run = book.by_hand(schedule, request, principal.id)
         return self._carried(run, ask if self_approves(principal) else unattended, patient=patient)
 
     def request(

@@ -15,6 +15,7 @@ from remediate.engine.executor_ports import Executor
 from remediate.engine.incident_ports import Incidents
 from remediate.engine.monitoring import Silences
 from remediate.engine.ports import Approvals, Clock, Locks, Outbox, Ports, Store, Switches, Workflows
+from remediate.engine.schedule_ports import Schedules
 from remediate.testing.alerts import MemoryAlerts
 from remediate.testing.approvals import MemoryApprovals
 from remediate.testing.audit import MemoryTarget, MemoryTrail, PlainKeys
@@ -24,6 +25,7 @@ from remediate.testing.incidents import MemoryIncidents
 from remediate.testing.locks import MemoryLocks
 from remediate.testing.monitoring import FakeMessenger, FakeMonitoring, MemorySilences
 from remediate.testing.outbox import FakeChannel, MemoryOutbox
+from remediate.testing.schedules import MemorySchedules
 from remediate.testing.store import MemoryStore
 from remediate.testing.switches import MemorySwitches
 from remediate.testing.tokens import MemoryTokens
@@ -43,6 +45,7 @@ __all__ = [
     "MemoryIncidents",
     "MemoryLocks",
     "MemoryOutbox",
+    "MemorySchedules",
     "MemorySilences",
     "MemoryStore",
     "MemorySwitches",
@@ -68,6 +71,7 @@ def ports(  # noqa: PLR0913  # one per port
     alerts: Alerts | None = None,
     incidents: Incidents | None = None,
     silences: Silences | None = None,
+    schedules: Schedules | None = None,
 ) -> Ports:
     """Return ports for a test: the ones that are given, and a twin for each of the others."""
     kept = approvals if isinstance(approvals, MemoryApprovals) else MemoryApprovals()
@@ -83,4 +87,5 @@ def ports(  # noqa: PLR0913  # one per port
         alerts=alerts or MemoryAlerts(),
         incidents=incidents or kept.book,
         silences=silences or MemorySilences(),
+        schedules=schedules or MemorySchedules(),
     )

@@ -10,7 +10,18 @@ from threading import RLock
 from remediate.domain import run_audit
 from remediate.domain.audit import ENGINE
 from remediate.domain.child_runs import has_ended
-from remediate.domain.run import OWNED, WAITING, PhaseRecord, Run, RunStatus, Standing, TaskRecord, Transition, allowed
+from remediate.domain.run import (
+    OWNED,
+    WAITING,
+    PhaseRecord,
+    Run,
+    RunStatus,
+    Standing,
+    TaskRecord,
+    Transition,
+    Verified,
+    allowed,
+)
 from remediate.domain.runbook import Phase
 from remediate.domain.storm import ACTING, Attempt, LiveRun
 from remediate.engine.executor_ports import PhaseResult
@@ -220,10 +231,22 @@ class MemoryStore:
             self._change_phase(run_id, sequence, change)
             phase, troubled = self._phases[run_id][sequence - 1].phase, list(result.troubles)
             self.trail.note(run_audit.phase_ended(run_id, sequence, phase, result.outcome, troubled, now))
+            for entry in run_audit.drills_reported(run_id, result.reports.values(), now):
+                self.trail.note(entry)
 
     def phases(self, run_id: str) -> tuple[PhaseRecord, ...]:
         """Return the phases of a run with their tasks."""
         return tuple(self._phases.get(run_id, ()))
+
+    def verified(self, runbook: str, *, limit: int) -> tuple[Verified, ...]:
+        """Return what the last verification of each run of a runbook reported, newest first."""
+        with self._lock:
+            ended = [
+                Verified(run_id=run_id, ended_at=last.ended_at, reports=last.reports)
+                for run_id, records in self._phases.items()
+                if self._runs[run_id].runbook == runbook and (last := _last_verification(records)) and last.ended_at
+            ]
+        return tuple(sorted(ended, key=lambda one: (one.ended_at, one.run_id), reverse=True)[:limit])
 
     def _note(self, run_id: str, move: Transition) -> None:
         self._moves.append((run_id, len(self._transitions[run_id])))
@@ -247,6 +270,11 @@ class MemoryStore:
     def _change_phase(self, run_id: str, sequence: int, change: Mapping[str, object]) -> None:
         records = self._phases[run_id]
         records[sequence - 1] = records[sequence - 1].model_copy(update=change)
+
+
+def _last_verification(records: Sequence[PhaseRecord]) -> PhaseRecord | None:
+    found = (record for record in reversed(records) if record.phase is Phase.VERIFY and record.ended_at)
+    return next(found, None)
 
 
 def _hosts(run: Run) -> tuple[str, ...]:

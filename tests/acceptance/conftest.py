@@ -14,6 +14,7 @@ from remediate.adapters.store.approvals import DatabaseApprovals
 from remediate.adapters.store.connection import open_database
 from remediate.adapters.store.database import DatabaseStore
 from remediate.adapters.store.incidents import DatabaseIncidents
+from remediate.adapters.store.schedules import DatabaseSchedules
 from remediate.adapters.store.silences import DatabaseSilences
 from remediate.adapters.store.tables import runs
 from remediate.catalog.loader import Catalogue
@@ -37,6 +38,7 @@ from remediate.testing import (
     MemoryApprovals,
     MemoryIncidents,
     MemoryLocks,
+    MemorySchedules,
     MemorySilences,
     MemoryStore,
     MemorySwitches,
@@ -152,6 +154,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "memory":
         book = MemoryIncidents()
         kept: dict[str, Any] = {"alerts": MemoryAlerts(), "incidents": book, "silences": MemorySilences()}
+        kept["schedules"] = MemorySchedules()
         made = World(MemoryStore(), MemoryApprovals(book), **kept)
         yield made
         check_invariants(made.store, made.approvals, at_rest=False, incidents=book)
@@ -159,6 +162,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     database = open_database(tmp_path / "state")
     incidents = DatabaseIncidents(database)
     kept = {"alerts": DatabaseAlerts(database), "incidents": incidents, "silences": DatabaseSilences(database)}
+    kept["schedules"] = DatabaseSchedules(database)
     made = World(DatabaseStore(database), DatabaseApprovals(database), **kept)
     yield made
     check_invariants(made.store, made.approvals, at_rest=False, incidents=incidents)

@@ -20,12 +20,14 @@ from remediate.interfaces.library import PlannedRun, Site
 from tests.builders import action, finding, run
 from tests.house import PAST, TOKEN, TROUBLE, House
 from tests.identities import grant, people, person
+from tests.unit.test_schedule import schedule
 
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(tmp_path / "state", monkeypatch)
     made.has_trouble()
+    made.more = {"schedules": (schedule(hosts=("near",)),)}
     yield made
     made.close()
 
@@ -46,11 +48,14 @@ USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "apply": (Permission.CARRY_OUT, lambda site: site.apply(PlannedRun(PAST)).wait()),
     "audit": (Permission.READ_AUDIT, lambda site: site.audit),
     "authorize": (Permission.PAUSE, lambda site: site.authorize(Permission.PAUSE)),
+    "backups": (Permission.SEE_RUN, lambda site: site.backups()),
     "cancel": (Permission.CANCEL, lambda site: site.cancel(PAST.id)),
     "carried_elsewhere": (None, lambda site: site.carried_elsewhere(PAST)),
     "children": (Permission.SEE_RUN, lambda site: site.children(PAST.id)),
     "check_alerts": (Permission.CHECK_ALERTS, lambda site: site.check_alerts()),
     "close_breaker": (Permission.LIFT_PAUSE, lambda site: site.close_breaker("tidy-shelf", "why")),
+    "drill": (Permission.SEE_RUN, lambda site: site.drill(PAST.id)),
+    "drills": (Permission.SEE_RUN, lambda site: site.drills()),
     "escalate": (Permission.SEE_RUN, lambda site: site.escalate(PAST.id, 4, "why")),
     "escalate_incident": (Permission.SEE_RUN, lambda site: site.escalate_incident(TROUBLE.id, 4, "why")),
     "follow": (Permission.SEE_RUN, lambda site: site.follow(PAST.id)),
@@ -74,10 +79,12 @@ USES: dict[str, tuple[Permission | None, Callable[[Site], object]]] = {
     "rollback": (Permission.ROLL_BACK, lambda site: site.rollback(PAST.id)),
     "run": (Permission.SEE_RUN, lambda site: site.run(PAST.id)),
     "runbooks": (None, lambda site: site.runbooks()),
+    "run_schedule": (Permission.CARRY_OUT, lambda site: site.run_schedule("tidy").wait()),
     "runs": (Permission.SEE_RUN, lambda site: site.runs()),
     "carried": (None, lambda site: site.carried),
     # Whoever may start a service of the machine's may start this one; what it does was asked for by others.
     "serve": (None, lambda site: site.serve),
+    "schedules": (Permission.SEE_RUN, lambda site: site.schedules()),
     "sign_head": (Permission.EXPORT_AUDIT, lambda site: site.sign_head()),
     "start": (Permission.CARRY_OUT, lambda site: site.start("tidy-shelf", hosts=["near"]).wait()),
     "timeline": (Permission.SEE_RUN, lambda site: site.timeline(TROUBLE.id)),
@@ -157,8 +164,8 @@ def test_a_narrowed_token_gets_through_only_with_the_roles_that_it_carries(house
     site = house.open(people(person("nadia", *Role)), shown=TOKEN)
 
     assert {name for name in GUARDED if not refused(ALL[name], site)} == {
-        "answer", "approval", "children", "escalate", "escalate_incident", "follow", "history", "incident", "phases",
-        "run", "runs", "timeline",
+        "answer", "approval", "backups", "children", "drill", "drills", "escalate", "escalate_incident", "follow",
+        "history", "incident", "phases", "run", "runs", "schedules", "timeline",
     }  # fmt: skip
     assert house.untouched
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from remediate.catalog.alert_documents import alert_route, shipped_rules
 from remediate.domain.alert_route import reaches
 from remediate.domain.storm import Situation, StormPolicy
 from remediate.domain.storm_position import position
+from remediate.engine.schedule_book import ScheduleBook, Timetable
 from remediate.interfaces.http.meters import Meters
 from remediate.testing import EPOCH, MemoryStore, ports
 
@@ -27,7 +29,8 @@ def shown() -> set[str]:
     """The names of all series that /metrics shows."""
     meters = Meters(lambda: 0)
     quiet = position(Situation(now=EPOCH), StormPolicy(), {})
-    meters.also(ports(store=MemoryStore()), lambda: quiet, ["disk-full"])
+    found = ports(store=MemoryStore())
+    meters.also(found, lambda: quiet, ["disk-full"], ScheduleBook(found, Timetable((), {}, tuple)))
     text = meters.text().decode()
     # A counter with labels shows nothing before it counts: its name stands in its description.
     typed = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE"))
@@ -91,3 +94,17 @@ def test_every_alert_of_the_runbooks_is_shipped() -> None:
     }
 
     assert wanted <= found
+
+
+def test_the_rules_about_recovery_ask_for_series_that_there_are() -> None:
+    (group,) = yaml.safe_load((EXAMPLES / "recovery-alerts.yml").read_text(encoding="utf-8"))["groups"]
+    asked = {word for rule in group["rules"] for word in _WORD.findall(rule["expr"]) if word.startswith("remediate_")}
+    names = {rule["alert"] for rule in group["rules"]}
+
+    assert asked
+    assert asked <= shown()
+    assert {"DrillFailed", "DrillOverdue", "RecoverablePointTooOld"} <= names
+    assert all(
+        rule["labels"]["severity"].startswith("SEV") and rule["annotations"]["summary"] for rule in group["rules"]
+    )
+    assert all((ROOT / rule["annotations"]["runbook_url"]).is_file() for rule in group["rules"])

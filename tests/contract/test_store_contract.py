@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from remediate.adapters.store.connection import Database
 from remediate.adapters.store.database import DatabaseStore
-from remediate.domain.report import Verdict
+from remediate.domain.drill import report_digest
+from remediate.domain.report import DrillReport, Verdict, Verification
 from remediate.domain.run import PhaseOutcome, PhaseRecord, RunStatus, TaskOutcome, Transition
 from remediate.domain.runbook import Phase
 from remediate.engine.executor_ports import PhaseResult
 from remediate.engine.ports import Store
 from remediate.errors import IllegalTransition, UnknownRun
 from remediate.testing import EPOCH, MemoryStore
-from tests.builders import action, finding, plan, run, task, verified
+from tests.builders import action, drill, drilled, finding, plan, run, task, verified
+from tests.contract.test_approvals_contract import trail
 
 LATER = EPOCH + timedelta(seconds=90, microseconds=123456)
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -289,3 +292,49 @@ def test_a_run_that_is_handed_over_has_no_end_yet(store: Store) -> None:
 
     assert store.move(run().id, RunStatus.DIAGNOSING, RunStatus.HANDED_OVER, "", LATER).ended_at is None
     assert store.move(run().id, RunStatus.HANDED_OVER, RunStatus.FAILED, "", LATER).ended_at == LATER
+
+
+def verify(store: Store, run_id: str, at: datetime, *drills: DrillReport, ends: bool = True) -> None:
+    """Let a run verify, with what that reports."""
+    sequence = store.begin_phase(run_id, Phase.VERIFY, check=False, now=at)
+    if ends:
+        reports = {"mentat": drilled(*drills)}
+        store.end_phase(run_id, sequence, PhaseResult(outcome=PhaseOutcome.OK, reports=reports), at)
+
+
+def test_the_last_verification_of_each_run_of_a_runbook_is_told_newest_first(store: Store) -> None:
+    first, second, other = "20260105-030000-bbbb", "20260105-030000-cccc", "20260105-030000-dddd"
+    for run_id in (first, second, other):
+        store.create_run(run(run_id, runbook="restore-test" if run_id != other else "disk-full"))
+    verify(store, first, EPOCH, drill(verdict="BACKUP_BAD"))
+    verify(store, other, EPOCH, drill())
+    verify(store, second, LATER, drill("arrakis"))
+    verify(store, first, LATER + MINUTE, drill(verdict="PASS"))
+    verify(store, second, LATER + MINUTE, ends=False)
+    found = store.verified("restore-test", limit=10)
+
+    assert [(one.run_id, one.ended_at) for one in found] == [(first, LATER + MINUTE), (second, LATER)]
+    assert [Verification.model_validate(one.reports["mentat"]) for one in found] == [
+        drilled(drill(verdict="PASS")),
+        drilled(drill("arrakis")),
+    ]
+    assert store.verified("restore-test", limit=1) == found[:1]
+    assert store.verified("nothing", limit=10) == ()
+
+
+def test_each_drill_is_told_to_the_trail_with_the_digest_of_its_report(
+    database_or_memory: Database | None, store: Store
+) -> None:
+    hostile = drill("\ud800{{ 7 }}", phases=[{"name": "fetch", "seconds": 1e300, "bytes": 10**30}])
+    store.create_run(run())
+    verify(store, run().id, LATER, drill(), hostile)
+    entries = [event.entry for event in store.trail.events()] if isinstance(store, MemoryStore) else []
+    entries = trail(database_or_memory) if database_or_memory else entries
+    told = [entry for entry in entries if entry.action == "drill.reported"]
+
+    assert [(entry.subject, entry.details["digest"]) for entry in told] == [
+        (f"{run().id}/drill", report_digest(drill())),
+        (f"{run().id}/drill", report_digest(hostile)),
+    ]
+    assert told[0].details["verdict"] == "PASS"
+    assert report_digest(drill()) != report_digest(drill(rto_seconds=99))

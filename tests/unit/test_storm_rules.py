@@ -417,6 +417,25 @@ def test_an_exempt_start_is_not_bound_and_others_are() -> None:
     assert refused(request(started_by=StartedBy.ALERT), acted, policy).rule is Rule.COOLDOWN
 
 
+@pytest.mark.parametrize("rule", [Rule.ATTEMPTS, Rule.RECURRENCE, Rule.BUDGET])
+def test_what_a_schedule_does_uses_up_nothing_of_a_rule_that_does_not_bind_it(rule: Rule) -> None:
+    quotas = {
+        name: Quota(most=3 if name == rule.value else 99, within=HOUR) for name in ("attempts", "recurrence", "budget")
+    }
+    tried = [attempt(EPOCH, requested_by="schedule:backups") for _ in range(3)]
+    acted = situation(*tried, now=EPOCH + HOUR / 2)
+    free = StormPolicy(**quotas, exempt={StartedBy.SCHEDULE: frozenset({rule, Rule.COOLDOWN})})
+    bound = StormPolicy(**quotas, exempt={StartedBy.ALERT: frozenset({Rule.COOLDOWN})})
+    by_alert = request(started_by=StartedBy.ALERT, cooldown=timedelta(seconds=1))
+
+    assert admitted(by_alert, acted, free)
+    assert refused(by_alert, acted, bound).rule is rule
+    assert (
+        refused(by_alert, situation(*tried, *[attempt(EPOCH) for _ in range(3)], now=EPOCH + HOUR / 2), free).rule
+        is rule
+    )
+
+
 def test_several_hosts_are_told_at_once_until_the_last_of_them_is_free() -> None:
     acted = situation(attempt(EPOCH, "near"), attempt(EPOCH + 5 * MINUTE, "far"), now=EPOCH + 10 * MINUTE)
     answer = refused(request("near", "far", "cellar"), acted)

@@ -20,7 +20,9 @@ def policy(site: Path, text: str) -> StormPolicy:
 def test_without_a_section_the_policy_has_its_defaults(tmp_path: Path) -> None:
     present = frozenset({Rule.COOLDOWN, Rule.ATTEMPTS, Rule.RECURRENCE, Rule.BUDGET})
 
-    assert policy(tmp_path, "") == StormPolicy(fleet=FleetLimit(hosts=2), exempt={StartedBy.PERSON: present})
+    assert policy(tmp_path, "") == StormPolicy(
+        fleet=FleetLimit(hosts=2), exempt={StartedBy.PERSON: present, StartedBy.SCHEDULE: present}
+    )
 
 
 def test_every_number_of_the_policy_can_be_set(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from remediate.domain.run import (
     TaskOutcome,
     TaskRecord,
     Transition,
+    Verified,
     allowed,
 )
 from remediate.domain.runbook import Phase
@@ -225,6 +226,7 @@ class DatabaseStore:
             phase, _check = _phase_of(connection, run_id, sequence)
             troubled = list(result.troubles)
             append(connection, run_audit.phase_ended(run_id, sequence, phase, result.outcome, troubled, now))
+            append_all(connection, run_audit.drills_reported(run_id, result.reports.values(), now))
 
     def phases(self, run_id: str) -> tuple[PhaseRecord, ...]:
         """Return the phases of a run with their tasks."""
@@ -240,6 +242,21 @@ class DatabaseStore:
         return tuple(
             _phase(row, (task for task in task_rows if task["sequence"] == row["sequence"])) for row in phase_rows
         )
+
+    def verified(self, runbook: str, *, limit: int) -> tuple[Verified, ...]:
+        """Return what the last verification of each run of a runbook reported, newest first."""
+        ended = (phases.c.phase == Phase.VERIFY.value) & phases.c.ended_at.is_not(None)
+        last = select(phases.c.run_id, func.max(phases.c.sequence).label("sequence")).where(ended)
+        newest = last.group_by(phases.c.run_id).subquery()
+        query = (
+            select(phases.c.run_id, phases.c.ended_at, phases.c.reports)
+            .join(newest, (newest.c.run_id == phases.c.run_id) & (newest.c.sequence == phases.c.sequence))
+            .join(runs, (runs.c.id == phases.c.run_id) & (runs.c.runbook == runbook))
+            .order_by(phases.c.ended_at.desc(), phases.c.run_id.desc())
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query.limit(limit)).mappings().all()
+        return tuple(Verified.model_validate(dict(row)) for row in rows)
 
 
 def _phase_of(connection: Connection, run_id: str, sequence: int) -> tuple[Phase, bool]:

@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 from remediate.adapters.store.words import Text
 
 #: The newest migration; the store is upgraded when it finds another one.
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 
 metadata = MetaData()
 
@@ -288,4 +288,20 @@ alerts = Table(
     Index("alerts_by_run", "run_id"),
     Index("alerts_by_incident", "incident_id"),
     Index("alerts_open", "resolved_at", "first_seen"),
+)
+
+schedule_turns = Table(
+    "schedule_turns",
+    metadata,
+    #: An occurrence is decided about once, whoever looks: that is its key.
+    Column("schedule", String(64), primary_key=True),
+    Column("due", Moment, primary_key=True),
+    Column("timing", Text, nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    #: Not a foreign key: a turn that no run was made of has none.
+    Column("run_id", String(64), nullable=False),
+    Column("decided_at", Moment, nullable=False),
+    Column("decided_by", String(128), nullable=False),
+    Index("schedule_turns_by_run", "schedule", "run_id"),
 )

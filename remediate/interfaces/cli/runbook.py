@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +26,41 @@ from remediate.interfaces.live import Going
 _SETTABLE = {"dict"}
 
 
-def runbook_command(runbook_id: str, site: Path) -> click.Command:
-    """Return the command of one runbook; raises InvalidDocument when its documents are wrong."""
+#: What a command ends with, and may show before it does.
+Ending = Callable[[Site, Run, bool], int]
+
+
+def _shown_by_itself(site: Site, run: Run, as_json: bool) -> int:  # as `Ending` has it
+    show_end(site, run, as_json=as_json)
+    return run.exit_code
+
+
+def runbook_command(
+    runbook_id: str,
+    site: Path,
+    *,
+    name: str = "",
+    ending: Ending = _shown_by_itself,
+    other_names: Mapping[str, str] | None = None,
+) -> click.Command:
+    """Return the command of one runbook; raises InvalidDocument when its documents are wrong.
+
+    It may have another name, another ending, and other names for options besides: `{"only": "source"}`.
+    """
     runbook = Catalogue(content_directories(site)).load(runbook_id)
     return click.Command(
-        runbook.id,
-        callback=_carry_out(runbook),
-        params=[*_general_options(applying=True), *_typed_options(runbook)],
+        name or runbook.id,
+        callback=_carry_out(runbook, ending),
+        params=[*_general_options(applying=True), *_typed_options(runbook, other_names or {})],
         help=f"{runbook.title}. {runbook.severity.value}; see `remediate show {runbook.id}`.",
     )
 
 
-def _carry_out(runbook: Runbook) -> Callable[..., int]:
+def _carry_out(runbook: Runbook, ending: Ending) -> Callable[..., int]:
     @click.pass_obj
     def command(site: Path, /, **options: Any) -> int:
         given = _given(options, runbook)
-        return _run(site, runbook.id, options, given)
+        return _run(site, runbook.id, options, given, ending)
 
     return command
 
@@ -95,18 +114,18 @@ def _general_options(*, applying: bool) -> list[click.Parameter]:
 plan_command.params += _general_options(applying=False)
 
 
-def _typed_options(runbook: Runbook) -> list[click.Parameter]:
-    return [
-        _option(parameter, runbook.role) for parameter in runbook.parameters.values() if parameter.type not in _SETTABLE
-    ]
+def _typed_options(runbook: Runbook, other_names: Mapping[str, str]) -> list[click.Parameter]:
+    settable = (parameter for parameter in runbook.parameters.values() if parameter.type not in _SETTABLE)
+    return [_option(parameter, runbook.role, other_names) for parameter in settable]
 
 
-def _option(parameter: Parameter, role: str) -> click.Option:
+def _option(parameter: Parameter, role: str, other_names: Mapping[str, str]) -> click.Option:
     name = short_name(parameter.name, role)
     metavar = "|".join(map(str, parameter.choices)) or {"list": "A,B,C"}.get(parameter.type, parameter.type.upper())
     known = "" if parameter.default in (None, "", [], {}) else f" Default: {_shown(parameter.default)}."
+    other = [f"--{other_names[name]}"] if name in other_names else []
     return click.Option(
-        [f"--{name.replace('_', '-')}", f"parameter_{parameter.name}"],
+        [*other, f"--{name.replace('_', '-')}", f"parameter_{parameter.name}"],
         metavar=metavar,
         help=f"{parameter.description}{known}",
     )
@@ -131,7 +150,13 @@ def _assignments(assignments: tuple[str, ...]) -> dict[str, object]:
     return {name: value for name, _, value in (text.partition("=") for text in assignments)}
 
 
-def _run(path: Path, runbook: str, options: dict[str, Any], parameters: dict[str, object]) -> int:
+def _run(
+    path: Path,
+    runbook: str,
+    options: dict[str, Any],
+    parameters: dict[str, object],
+    ending: Ending = _shown_by_itself,
+) -> int:
     with (
         opened(path) as site,
         Progress(
@@ -148,9 +173,7 @@ def _run(path: Path, runbook: str, options: dict[str, Any], parameters: dict[str
             patient=_patient(options),
             ask=asker(progress, said_yes=options["yes"], can_ask=not options["as_json"] and sys.stdin.isatty()),
         )
-        run = follow(live, progress)
-        show_end(site, run, as_json=options["as_json"])
-        return run.exit_code
+        return ending(site, follow(live, progress), options["as_json"])
 
 
 def _override(options: dict[str, Any]) -> str:

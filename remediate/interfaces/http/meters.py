@@ -15,6 +15,8 @@ from remediate.domain.runbook import Severity
 from remediate.domain.storm_position import StormPosition
 from remediate.engine.intake import Receipt
 from remediate.engine.ports import Ports
+from remediate.engine.schedule_book import ScheduleBook
+from remediate.interfaces.http.recovery_meters import RecoveryMetrics
 
 #: More open incidents than these are not counted.
 _MOST_INCIDENTS = 1000
@@ -48,9 +50,12 @@ class Meters:
         self._ended.inc(receipt.ended)
         self._runs.inc(len(receipt.runs))
 
-    def also(self, ports: Ports, position: Callable[[], StormPosition], runbooks: Iterable[str]) -> None:
+    def also(
+        self, ports: Ports, position: Callable[[], StormPosition], runbooks: Iterable[str], book: ScheduleBook
+    ) -> None:
         """Show as well what the record says at the moment of the question."""
         self._registry.register(_OfRecord(ports, position, tuple(runbooks)))
+        self._registry.register(RecoveryMetrics(ports, book))
 
     def text(self) -> bytes:
         """Return everything in the text format of Prometheus."""

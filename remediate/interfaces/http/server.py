@@ -51,7 +51,8 @@ def serving(
             nudge()
 
     reception = installation.reception(made)
-    meters.also(installation.ports, installation.switchboard.position, installation.catalogue.ids)
+    position, book = installation.switchboard.position, installation.schedule_book
+    meters.also(installation.ports, position, installation.catalogue.ids, book)
     server = _server(settings, application(Served(site, installation, reception, meters, stop, nudge)))
     bound = _bound(settings)
     ended = Event()

@@ -8,13 +8,21 @@ import pytest
 
 from tests.integration.lab.hosts import ROOT, LabHost
 
-RULES = sorted((ROOT / "playbooks/roles").glob("*/files/alerts.yml"))
+RULES = [
+    *sorted((ROOT / "playbooks/roles").glob("*/files/alerts.yml")),
+    *sorted((ROOT / "docs/examples").glob("*-alerts.yml")),
+]
 _MENTAT = LabHost("mentat")
 
 
-@pytest.mark.parametrize("rules", RULES, ids=lambda path: path.parent.parent.name)
+def _name(rules: Path) -> str:
+    """What the test of some rules is called: as the role, or as the example."""
+    return rules.parent.parent.name if rules.name == "alerts.yml" else rules.stem.removesuffix("-alerts")
+
+
+@pytest.mark.parametrize("rules", RULES, ids=_name)
 def test_the_rules_of_a_runbook_fire_when_they_must_and_only_then(lab: None, rules: Path) -> None:
-    role = rules.parent.parent.name
+    role = _name(rules)
     directory = f"/tmp/rules-{role}"  # noqa: S108  # on the lab's host
     _MENTAT.run(f"mkdir -p {directory}")
     for name, file in (("alerts.yml", rules), ("test.yml", ROOT / "tests" / "alerts" / f"{role}.yml")):
