@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible.module_utils import backup_facts, backup_manifest
+from ansible.module_utils import backup_facts, backup_manifest, host_metrics
 from ansible.module_utils.backup_facts import Facts, Held
 from ansible.module_utils.backup_manifest import FILE, BadManifestError
 from ansible.module_utils.host_checks import CURED, NOT_CURED, Check, check
@@ -25,6 +25,19 @@ def seen(settings: dict[str, Any]) -> Seen:
             found.checks.append(_look(facts, held, kind, limit))
             found.measures += _measures(facts, held, kind, limit)
     return found
+
+
+def show(settings: dict[str, Any]) -> None:
+    """Show to the monitoring when the newest backup of each kind was made, and how old it may become."""
+    samples: list[tuple[str, dict[str, str], float]] = []
+    facts = backup_facts.look(settings)
+    for held in facts.held:
+        for kind, limit in backup_facts.limits_of(settings).items():
+            about = {"source": settings["source"], "repository": held.repository.name, "kind": kind}
+            made = held.newest[kind].made if kind in held.newest else 0.0
+            samples.append(("remediate_backup_made_timestamp_seconds", about, made))
+            samples.append(("remediate_backup_limit_seconds", about, limit))
+    host_metrics.show(settings["metrics_file"], samples)
 
 
 def _look(facts: Facts, held: Held, kind: str, limit: float) -> Check:

@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "redis_hours": _NUMBER,
     "tables": _NUMBER,
     "content_seconds": _NUMBER,
+    "metrics_file": _TEXT,
     "stage_dir": {"type": "path", "required": True},
     "state_dirs": _PLACES,
 }
