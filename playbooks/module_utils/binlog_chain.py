@@ -14,7 +14,7 @@ from ansible.module_utils.binlog_events import BinlogError, Gtid
 from ansible.module_utils.binlog_file import LogSummary, State, numbered, read_log
 from ansible.module_utils.disk_candidate import shown
 
-_REMEDY = "take a new full backup now, and restore no further than that"
+_REMEDY = "take a new full backup now"
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Chain:
     #: What is wrong, where, and what to do; or that it is whole.
     sentence: str
     ledger: tuple[LedgerRow, ...]
-    #: How far a restore can go, whether or not that is as far as wanted; None when not even to its begin.
-    reach: Position | None
+    #: How far a restore can go, whether or not that is as far as wanted.
+    reach: Position
     #: All that was committed before this second can be restored.
     reach_time: int
 
@@ -102,7 +102,7 @@ class _Judge:
         self._base = base
         self._wanted = wanted
         self._verdicts: dict[str, str] = {}
-        self._reach: Position | None = None
+        self._reach = base
         self._reach_time = 0
 
     def chain(self) -> Chain:
@@ -218,7 +218,8 @@ class _Judge:
         """See that a log is right up to an offset."""
         if log.sound_until >= until:
             return
-        self._reached(log.name, max(log.sound_until, self._begin_of(log)), log.last_time)
+        if log.sound_until > (self._base.offset if log.name == self._base.file else 0):
+            self._reached(log.name, log.sound_until, log.last_time)
         if log.damage:
             words = f"{log.name} is damaged at offset {log.damage.offset}: {log.damage.words}"
         elif log.unfinished:
@@ -226,9 +227,6 @@ class _Judge:
         else:
             words = f"{log.name} ends at {log.sound_until}, before {until}"
         raise self._broken(log.name, f"{words}; fetch it again, or {_REMEDY}")
-
-    def _begin_of(self, log: LogSummary) -> int:
-        return self._base.offset if log.name == self._base.file else 0
 
     def _joined(self, log: LogSummary, following: LogSummary) -> None:
         """See that nothing is missing between a log and the next one that is there."""
@@ -238,7 +236,7 @@ class _Judge:
             raise self._broken(
                 following.name, f"{gap}{more} is missing before {following.name}: fetch it, or {_REMEDY}"
             )
-        if following.damage and following.sound_until == 0:
+        if following.head is None:
             self._sound(following, following.size)
         if log.next_name and log.next_name != following.name:
             raise self._broken(
@@ -254,7 +252,7 @@ class _Judge:
             raise self._broken(
                 following.name,
                 f"transactions are missing between {log.name} and {following.name}: the one ends with "
-                f"{_listed(log.state)}, the other follows {_listed(following.head)}; fetch both again, or {_REMEDY}",
+                f"{_listed(log.state)}, the other follows {_listed(following.head or ())}; fetch both again, or {_REMEDY}",
             )
 
     def _reached(self, file: str, offset: int, time: int) -> None:
@@ -305,10 +303,11 @@ def _parsed(text: str) -> Gtid:
 
 def _forgot_domains(log: LogSummary, following: LogSummary) -> bool:
     """Whether the next list only lacks domains that were not written to (FLUSH BINARY LOGS DELETE_DOMAIN_ID)."""
-    kept = {one.domain for one in following.head}
-    if not kept:
-        return False
-    gone = tuple(one for one in log.state if one.domain not in kept)
-    return gone == tuple(one for one in log.head if one.domain not in kept) and following.head == tuple(
-        one for one in log.state if one.domain in kept
+    before, after = log.head or (), following.head or ()
+    kept = {one.domain for one in after}
+    gone = [one for one in log.state if one.domain not in kept]
+    return (
+        bool(kept)
+        and gone == [one for one in before if one.domain not in kept]
+        and set(after) == {*(one for one in log.state if one.domain in kept)}
     )

@@ -35,6 +35,12 @@ _BLOCK = 1 << 20
 #: So much of an event that is longer than a block is handed out; all of it is checked.
 _HEAD = 1 << 16
 _LONGEST_TEXT = 1 << 24
+#: Events with rows, and what they do to them: of two versions, plain and compressed.
+ROWS = {
+    **dict.fromkeys((23, 30, 166, 169), "inserts into"),
+    **dict.fromkeys((24, 31, 167, 170), "updates"),
+    **dict.fromkeys((25, 32, 168, 171), "deletes from"),
+}
 OUTSIDE = frozenset({STOP, ROTATE, INCIDENT, GTID_LIST, CHECKPOINT})
 #: The server ends a log with one of these when it closes it.
 ENDS = {ROTATE: "rotate", STOP: "stop"}

@@ -66,7 +66,8 @@ class LogSummary:
     at_startup: bool = False
     in_use: bool = False
     #: The last transaction of each domain and server before this log and after it: by domain, its newest one last.
-    head: State = ()
+    #: The former is None when the log is damaged before it says so.
+    head: State | None = None
     state: State = ()
     last_time: int = 0
     first_gtid: Gtid | None = None
@@ -254,7 +255,7 @@ class _Reading:
             "made": form.made if form else 0,
             "at_startup": bool(form and form.at_startup),
             "in_use": bool(form and form.in_use),
-            "head": self._head or (),
+            "head": self._head,
             "state": self._now(),
             "last_time": self._last_time,
             "first_gtid": self._first_gtid,
