@@ -252,7 +252,8 @@ class _Judge:
             raise self._broken(
                 following.name,
                 f"transactions are missing between {log.name} and {following.name}: the one ends with "
-                f"{_listed(log.state)}, the other follows {_listed(following.head or ())}; fetch both again, or {_REMEDY}",
+                f"{_listed(log.state)}, the other follows {_listed(following.head or ())}; fetch both again, or "
+                f"{_REMEDY}",
             )
 
     def _reached(self, file: str, offset: int, time: int) -> None:

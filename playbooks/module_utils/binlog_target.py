@@ -161,7 +161,7 @@ def at_time(paths: Iterable[str], base: Position, moment: int) -> Target:
 
 
 def before_statement(paths: Iterable[str], base: Position, kind: str, table: str) -> Target:
-    """Return the end of the transaction before the last statement of a kind (`DROP TABLE`) about a table (`chom.orders`).
+    """Return the end of the transaction before the last statement of a kind about a table: DROP TABLE, chom.orders.
 
     Raises TargetError when there is none behind the backup's position.
     """
@@ -218,8 +218,7 @@ def _steps(paths: Iterable[str], base: Position) -> Iterator[_Step]:
         if number != due:
             raise TargetError(f"a log is missing before {shown(os.path.basename(path))}: check the chain")
         due += 1
-        for step in _steps_in(path, base):
-            yield step
+        yield from _steps_in(path, base)
     if due == first:
         raise TargetError(f"{base.file}, in which the backup was made, is missing: check the chain")
 
