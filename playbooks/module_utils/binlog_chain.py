@@ -191,7 +191,7 @@ class _Judge:
                 raise self._broken(log.name, f"the wanted {self._wanted} is no place between two transactions")
             self._reached(log.name, self._wanted.offset, log.last_time)
             self._verdicts[log.name] = "right as far as wanted"
-        elif following is None:
+        elif following is None or following.number != log.number + 1:
             self._sound(log, log.size)
             self._verdicts[log.name] = "right" if log.ending else "right, and open"
         elif log.ending or not (log.in_use and following.at_startup):

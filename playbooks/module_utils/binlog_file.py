@@ -235,9 +235,10 @@ class _Reading:
         if self._opened:
             source.seek(self._end)
             with contextlib.suppress(DamageError, *NOT_UNDERSTOOD):
-                group = next(groups(source, self._end))
-                self._commit(self._opened)
-                self._end, self._last_time = group.end, when(group.last)
+                for group in groups(source, self._end):
+                    self._commit(self._opened)
+                    self._end, self._last_time = group.end, when(group.last)
+                    break
 
     def _now(self) -> State:
         return tuple(

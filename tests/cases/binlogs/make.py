@@ -1,4 +1,4 @@
-"""Makes the binary logs in this directory again, with a MariaDB server of its own: `python tests/cases/binlogs/make.py`.
+"""Makes the binary logs in this directory again: `python tests/cases/binlogs/make.py`, with a server of its own.
 
 Run it as root where mariadb-server is installed. `--root DIRECTORY` takes the server from a directory with another
 Debian system in it (how 11.8 got here: see README.md). Nothing of a server that is there already is touched.
@@ -128,7 +128,7 @@ def encrypted(root: str, name: str) -> None:
     server = Server(
         root,
         "--plugin-load-add=file_key_management",
-        f"--file-key-management-filename=/tmp/{keys.name}",  # noqa: S108
+        f"--file-key-management-filename=/tmp/{keys.name}",
         "--encrypt-binlog=ON",
     )
     server.start()
