@@ -67,7 +67,8 @@ def measure(name: str, row: int) -> None:
                 sys.exit(chain.sentence)
     print(
         f"{name}: {size / 1e6:.0f} MB, {count} transactions, {size / events:.0f} bytes an event: median "
-        f"{statistics.median(rates):.0f} MB/s   best {max(rates):.0f}   of processor time {max(shares):.0f}   n={ROUNDS}"
+        f"{statistics.median(rates):.0f} MB/s   best {max(rates):.0f}   by processor time {max(shares):.0f}   "
+        f"n={ROUNDS}"
     )
 
 
