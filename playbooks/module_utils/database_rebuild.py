@@ -34,19 +34,26 @@ def rebuild(
 
     Raises BadCopyError, RepositoryError or BrokenChainError with what is wrong.
     """
+    with record.phase("fetch"):
+        logs = mutation.logs(_fetch_logs(shelf, chosen.logs, os.path.join(place, "logs")))
+    server = rebuild_from(shelf, chosen.copy, place, record, mutation)
+    with record.phase("chain") as read:
+        chain = Chain.begin(logs, Position(*database_unpack.place_in_log(server.data)))
+        read["bytes"] += chain.bytes
+    return server, chain
+
+
+def rebuild_from(shelf: Shelf, copy: Stored, place: str, record: Record, mutation: Mutation = NONE) -> ScratchServer:
+    """Lay a full copy out in an empty directory, made consistent and proven page by page; return the server for it."""
     server = ScratchServer(place)
     with record.phase("fetch") as fetched:
-        fetched["bytes"] += _unpack(shelf, chosen.copy, server.data, mutation)
-        logs = mutation.logs(_fetch_logs(shelf, chosen.logs, os.path.join(place, "logs")))
+        fetched["bytes"] += _unpack(shelf, copy, server.data, mutation)
     with record.phase("prepare"):
         database_unpack.prepare(server.data)
         mutation.pages(server.data)
     with record.phase("checks"):
         database_unpack.check_pages(server.data)
-    with record.phase("chain") as read:
-        chain = Chain.begin(logs, Position(*database_unpack.place_in_log(server.data)))
-        read["bytes"] += chain.bytes
-    return server, chain
+    return server
 
 
 def _unpack(shelf: Shelf, copy: Stored, target: str, mutation: Mutation) -> int:

@@ -39,6 +39,10 @@ class Record:
         finally:
             entry["seconds"] += time.monotonic() - begun
 
+    def measured(self) -> dict[str, tuple[int, float]]:
+        """Return bytes and seconds of each phase so far."""
+        return {name: (one["bytes"], one["seconds"]) for name, one in self._phases.items()}
+
     def close(self, verdict: str, reason: str) -> dict[str, Any]:
         """Return the report; a restore that is right but too slow, or too old, is a miss."""
         wall = time.monotonic() - self._start
