@@ -352,7 +352,8 @@ def gtid_list(event: bytes) -> list[Gtid]:
 
 def next_name(event: bytes) -> str:
     """The log that goes on where this one was rotated."""
-    return shown(event[HEADER + 8 : -_CRC].decode("utf-8", "surrogateescape"))
+    name: str = shown(event[HEADER + 8 : -_CRC].decode("utf-8", "surrogateescape"))
+    return name
 
 
 def query(body: bytes) -> tuple[str, str]:

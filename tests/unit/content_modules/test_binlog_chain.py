@@ -108,6 +108,13 @@ def test_a_cut_that_takes_transactions_from_a_crashed_log_is_found(life: Logs, j
         assert "transactions are missing" in found.sentence
 
 
+def test_a_log_that_no_start_of_a_server_follows_was_cut_and_no_crash(life: Logs, judged: Callable[..., Chain]) -> None:
+    parts = binlogs.events(life[FOUR])[:-1]
+    in_use = parts[0][:17] + b"\1\0" + parts[0][19:]
+
+    assert f"{FOUR} was cut" in judged({**life, FOUR: binlogs.joined([in_use, *parts[1:]])}).sentence
+
+
 def test_a_crash_may_tear_what_it_was_writing(life: Logs, judged: Callable[..., Chain]) -> None:
     begun = binlogs.placed(binlogs.transactions(life[SIX])[0][0], len(life[THREE]))
     for torn in (begun, begun[:30], begun[:3]):

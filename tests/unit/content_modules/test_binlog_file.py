@@ -135,6 +135,33 @@ def test_a_cut_within_a_transaction_does_not_count_it() -> None:
     assert summary(data[: begin + sum(map(len, first))]).state == (Gtid(0, 7, 6), Gtid(0, 8, 7), Gtid(1, 7, 2))
 
 
+@pytest.mark.parametrize("version", binlogs.VERSIONS)
+@pytest.mark.parametrize(("life", "number"), [("rows", 1), ("rows", 2), ("mixed", 1)])
+def test_each_transaction_counts_from_its_last_event_on(version: str, life: str, number: int) -> None:
+    data = binlogs.log(number, version, life)
+    found = binlogs.transactions(data)
+    begin = data.index(found[0][0])
+    for before, transaction in enumerate(found):
+        end = begin + sum(map(len, transaction))
+        for size, count in ((end, before + 1), (end - len(transaction[-1]), before)):
+            cut = summary(data[:size])
+            assert (cut.transactions, cut.unfinished) == (count, count == before), size
+        begin = end
+
+
+@pytest.mark.parametrize("size", [480, 500, 600, 5000])
+def test_flipped_bits_in_longer_events_are_found(size: int) -> None:
+    parts = binlogs.events(binlogs.log(2))
+    rows = next(place for place, event in enumerate(parts) if event[4] == 23)
+    parts[rows] = parts[rows][:-4] + bytes(size - len(parts[rows])) + parts[rows][-4:]
+    data = binlogs.joined(parts)
+    begin = len(binlogs.joined(parts[:rows]))
+
+    assert summary(data).damage is None
+    for place in (0, 20, size // 2, size - 1):
+        assert summary(binlogs.flipped(data, (begin + place) * 8 + 3)).damage.offset == begin
+
+
 def test_marks_tell_what_had_been_committed_between_two_transactions_only() -> None:
     data = binlogs.log(2)
     ends = binlogs.boundaries(data)

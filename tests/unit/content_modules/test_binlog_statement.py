@@ -62,6 +62,10 @@ def test_other_kinds_are_found_as_well(text: str, kind: str, table: str) -> None
     assert does(text, "chom", kind, table)
 
 
+def test_the_schema_in_use_is_compared_without_regard_to_case() -> None:
+    assert does("DROP TABLE orders", "Chom", "DROP TABLE", "chom.orders")
+
+
 def test_a_kind_is_named_in_any_way() -> None:
     assert (kind_of("drop  table"), kind_of("Truncate"), kind_of("drop schema")) == (
         "DROP TABLE", "TRUNCATE TABLE", "DROP DATABASE",
