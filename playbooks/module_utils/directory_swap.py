@@ -23,7 +23,8 @@ class Swap:
         self._place = place
         self._within = os.path.ismount(place)
         parent = place if self._within else os.path.dirname(place)
-        self.room = os.path.join(parent, f".remediate-{run}")
+        # Within the data of a server only such a name is not taken for a database.
+        self.room = os.path.join(parent, f"#sql-remediate-{run}" if self._within else f".remediate-{run}")
         self.staged = os.path.join(self.room, "new")
         self.before = os.path.join(self.room, "before")
         self._state = os.path.join(self.room, "state")
