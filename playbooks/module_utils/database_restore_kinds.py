@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from dataclasses import replace
 from typing import Any
 
-from ansible.module_utils import restore_plan
-from ansible.module_utils.binlog_chain import Position
-from ansible.module_utils.database_data import need_room
+from ansible.module_utils import restore_plan, scratch_place
+from ansible.module_utils.database_data import copy_tree, need_room
 from ansible.module_utils.database_rebuild import ROOM, rebuild_from
 from ansible.module_utils.directory_swap import Swap
 from ansible.module_utils.drill_report import Record
@@ -51,9 +52,9 @@ class Rebuild(Kind):
         return True
 
     def _rebuild(self, plan: Plan, swap: Swap, way: type[Replay | ClientReplay]) -> None:
-        work, record = os.path.join(swap.room, "work"), Record(plan.shelf.source, 0.0, 0.0)
-        os.mkdir(work)
-        os.chmod(work, 0o711)  # noqa: S103 - the server's user comes through to what is its
+        work, record = self._work(swap), Record(plan.shelf.source, 0.0, 0.0)
+        shutil.rmtree(work, ignore_errors=True)
+        scratch_place.make(work)
         server = rebuild_from(plan.shelf, plan.copy, work, record)
         with record.phase("replay") as replayed:
             replay = way(server, plan.chain.logs)
@@ -66,10 +67,19 @@ class Rebuild(Kind):
                 server.rows("RESET SLAVE ALL;\n")
         _remember(self._settings["stage_dir"], record)
         _make_fit(server.data, self._settings["data_dir"])
-        os.rename(server.data, swap.staged)
+        _lay_down(server.data, swap.staged)
         shutil.rmtree(work, ignore_errors=True)
         with open(os.path.join(swap.room, _READY), "w", encoding="ascii"):
             pass
+
+    def _work(self, swap: Swap) -> str:
+        """Return where to rebuild: beside the data, unless the server's user cannot get there from this host."""
+        if _is_reachable(swap.room):
+            return os.path.join(swap.room, "work")
+        stage = self._settings["stage_dir"]
+        os.makedirs(stage, exist_ok=True)
+        os.chmod(stage, 0o711)  # noqa: S103 - the server's user comes through to what is its
+        return os.path.join(stage, "work")
 
 
 class PutInPlace(Kind):
@@ -126,6 +136,26 @@ def replace_stop(plan: Plan, step: Step) -> Plan:
     return replace(plan)
 
 
+def _is_reachable(path: str) -> bool:
+    """Return whether every user comes through to a path: not so below the directory of a container engine."""
+    while path != "/":
+        if not os.stat(path).st_mode & stat.S_IXOTH:
+            return False
+        path = os.path.dirname(path)
+    return True
+
+
+def _lay_down(data: str, staged: str) -> None:
+    """Put the rebuilt data on the file system of the present ones; a copy that was not finished begins anew."""
+    shutil.rmtree(staged, ignore_errors=True)
+    try:
+        os.rename(data, staged)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy_tree(data, staged)
+
+
 def _check_tables(server: ScratchServer) -> None:
     _, bad = server.check_tables(_CHECK_SECONDS)
     if bad:
@@ -148,9 +178,3 @@ def _make_fit(data: str, present: str) -> None:
 def _remember(stage: str, record: Record) -> None:
     phases = record.measured()
     restore_plan.remember(stage, phases.get("fetch", (0, 0.0)), phases.get("replay", (0, 0.0)))
-
-
-def position_of(text: str) -> Position:
-    """Return a position from how it is written."""
-    file, _, offset = text.rpartition(":")
-    return Position(file, int(offset))
