@@ -64,6 +64,7 @@ bench: setup lab-up  ## Measure: times are compared within one run (docs/referen
 	$(BIN)/python tests/bench/waiting.py
 	$(BIN)/python tests/bench/storm.py
 	$(BIN)/python tests/bench/alerted.py
+	$(BIN)/python tests/bench/binlog.py
 
 cures:  ## Print how long each fault of the scenarios took to cure
 	$(BIN)/python tests/bench/cures.py

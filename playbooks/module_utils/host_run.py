@@ -130,6 +130,7 @@ class _HostRun:
             "checks": seen.checks,
             "measures": seen.measures,
             "done": [step.action() for step in done.steps],
+            **({"drills": seen.drills} if seen.drills else {}),
         }
         return {"changed": False, "verdict": verdict, "message": message_of(seen.checks)}
 

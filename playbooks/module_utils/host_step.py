@@ -84,6 +84,8 @@ class Seen:
 
     checks: list[Check] = field(default_factory=list)
     measures: list[dict[str, Any]] = field(default_factory=list)
+    #: Of a runbook that tries restores: what each of them told.
+    drills: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

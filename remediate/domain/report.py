@@ -153,6 +153,8 @@ class DrillReport(Value):
     source: str
     verdict: DrillVerdict
     reason: str
+    #: Damage that was done to the copy on purpose; such a drill passes when it notices it.
+    mutation: str = ""
     backup: RestoredBackup = RestoredBackup()
     passed_over: tuple[PassedOver, ...] = ()
     phases: tuple[DrillPhase, ...] = ()

@@ -72,6 +72,7 @@ HOSTS = (
             "prometheus-alertmanager.service",
             "prometheus-blackbox-exporter.service",
             "pebble.service",
+            "lab-repository.service",
         ),
         disk=False,
         application=False,

@@ -13,12 +13,12 @@ from labhosts.shell import run, say, succeeds
 SUITE = "trixie"
 SERVICE_PACKAGES = """
     ca-certificates curl procps nginx-light php8.4-fpm php8.4-cli php8.4-mysql php8.4-redis php8.4-mbstring php8.4-xml
-    php-laravel-framework mariadb-server redis-server
+    php-laravel-framework mariadb-server mariadb-backup redis-server
 """
 HOST_PACKAGES = """
     systemd systemd-sysv dbus libpam-systemd openssh-server sudo python3 python3-apt iproute2 iputils-ping lsof psmisc
     logrotate docker.io docker-cli docker-compose docker-buildx iptables nftables fail2ban
-    certbot pebble openssl stress-ng wrk hey
+    certbot pebble openssl stress-ng wrk hey restic rclone
     prometheus prometheus-alertmanager prometheus-node-exporter prometheus-blackbox-exporter
 """
 # Each host enables what it is for; the timers would change a host behind a test's back.

@@ -19,6 +19,7 @@ return [
             'driver' => 'mysql',
             'host' => env('DB_HOST', '127.0.0.1'),
             'port' => env('DB_PORT', '3306'),
+            'unix_socket' => env('DB_SOCKET', ''),
             'database' => env('DB_DATABASE', 'chom'),
             'username' => env('DB_USERNAME', 'chom'),
             'password' => env('DB_PASSWORD', ''),

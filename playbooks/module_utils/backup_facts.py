@@ -1,0 +1,102 @@
+"""What backups a host has, in which repository, and how old the newest of each kind is."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, REDIS
+from ansible.module_utils.host_step import StepError
+from ansible.module_utils.restic_repository import NoRepositoryError, Repository, RepositoryError, Snapshot
+from ansible.module_utils.run_state import make_private, write_whole
+
+_KNOWN = "repositories.json"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one repository holds of this host: its newest snapshot of each kind, or why it cannot be told."""
+
+    repository: Repository
+    newest: dict[str, Snapshot] = field(default_factory=dict)
+    trouble: str = ""
+    #: It was never made: this host may make it.
+    missing: bool = False
+
+    def age(self, kind: str, now: float) -> float | None:
+        """Return how many seconds ago the newest snapshot of a kind was made; None when there is none."""
+        return max(0.0, now - self.newest[kind].made) if kind in self.newest else None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All repositories of this host, at one moment (seconds since 1970)."""
+
+    held: tuple[Held, ...]
+    now: float
+
+
+def limits_of(settings: dict[str, Any]) -> dict[str, float]:
+    """Return after how many seconds each kind of this host's backups is due; what it does not have is left out."""
+    wanted = {}
+    if settings["database_service"]:
+        wanted[DATABASE] = settings["database_hours"] * 3600.0
+        wanted[LOGS] = settings["logs_minutes"] * 60.0
+    if settings["files"]:
+        wanted[FILES] = settings["files_hours"] * 3600.0
+    if settings["redis_service"]:
+        wanted[REDIS] = settings["redis_hours"] * 3600.0
+    return wanted
+
+
+def repositories_of(settings: dict[str, Any]) -> list[Repository]:
+    """Return the repositories that the inventory names; raises StepError without any."""
+    if not settings["repositories"]:
+        raise StepError("this host has no repository to put backups into; nothing was done: name them in the inventory")
+    return [Repository(one["name"], one["address_file"], one["password_file"]) for one in settings["repositories"]]
+
+
+def look(settings: dict[str, Any]) -> Facts:
+    """Ask every repository; one that does not answer is not an error, but a fact."""
+    known = known_identities(settings["stage_dir"])
+    held = tuple(_held(one, settings["source"], known) for one in repositories_of(settings))
+    return Facts(held, time.time())
+
+
+def _held(repository: Repository, source: str, known: dict[str, str]) -> Held:
+    try:
+        identity = repository.identity()
+        if known.get(repository.name, identity) != identity:
+            return Held(repository, trouble=f"{repository.name} is another repository than the one this host has used")
+        snapshots = repository.snapshots(source)
+    except NoRepositoryError as error:
+        if repository.name in known:
+            return Held(repository, trouble=f"{repository.name} is gone, with the backups that were in it: {error}")
+        return Held(repository, missing=True)
+    except RepositoryError as error:
+        return Held(repository, trouble=str(error))
+    return Held(repository, {tag: one for one in snapshots for tag in one.tags if "=" not in tag})
+
+
+def known_identities(stage: str) -> dict[str, str]:
+    """Return the ids of the repositories that this host has used, by name."""
+    try:
+        with open(os.path.join(stage, _KNOWN), encoding="ascii") as source:
+            return {str(name): str(identity) for name, identity in json.load(source).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StepError(f"{os.path.join(stage, _KNOWN)} cannot be read ({error}); nothing was done") from error
+
+
+def remember(stage: str, repository: Repository) -> None:
+    """Write down that this host uses the repository: if it is gone one day, that is no reason to make a new one."""
+    known = known_identities(stage)
+    if repository.name in known:
+        return
+    make_private(stage)
+    known[repository.name] = repository.identity()
+    write_whole(os.path.join(stage, _KNOWN), json.dumps(known).encode("ascii"))

@@ -1,0 +1,129 @@
+"""Damage done on purpose to what a drill has restored: a drill that does not notice it proves nothing.
+
+Only the copy in the scratch place is touched, never what is stored.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import IO
+
+from ansible.module_utils.binlog_events import MAGIC
+from ansible.module_utils.database_content import columns_of
+from ansible.module_utils.host_step import StepError
+from ansible.module_utils.mariadb_server import name
+from ansible.module_utils.scratch_server import ScratchServer
+
+#: What each mutation damages, and the verdict that must come of it.
+KINDS = {
+    "stream_cut": "BACKUP_BAD",
+    "page_bit": "BACKUP_BAD",
+    "log_bit": "CHAIN_GAP",
+    "log_missing": "CHAIN_GAP",
+    "log_cut": "CHAIN_GAP",
+    "row_missing": "CONTENT_MISMATCH",
+    "row_changed": "CONTENT_MISMATCH",
+    "redis_bit": "BACKUP_BAD",
+}
+_PAGE = 16384
+#: Into the data of a page, behind its head.
+_INSIDE = 8192
+
+
+class Mutation:
+    """One kind of damage, or none."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    @property
+    def wanted(self) -> str:
+        """The verdict that must come of it."""
+        return KINDS[self.kind]
+
+    def stream(self, source: IO[bytes], size: int) -> IO[bytes]:
+        """Return the stream of a copy, cut short where that is the damage."""
+        return _Cut(source, size // 2) if self.kind == "stream_cut" else source  # type: ignore[return-value]
+
+    def pages(self, directory: str) -> None:
+        """Flip a bit in the last page of the biggest table of the application."""
+        if self.kind != "page_bit":
+            return
+        path = max(_tables(directory), key=os.path.getsize)
+        _flip(path, os.path.getsize(path) - _PAGE + _INSIDE)
+
+    def logs(self, paths: list[str]) -> list[str]:
+        """Damage the logs; return those that are left."""
+        if not paths or not self.kind.startswith("log_"):
+            return paths
+        middle = paths[len(paths) // 2] if len(paths) > 2 else paths[0]
+        if self.kind == "log_missing":
+            return [path for path in paths if path != middle]
+        if self.kind == "log_bit":
+            _flip(middle, os.path.getsize(middle) // 2)
+        else:
+            _cut_at_event(middle)
+        return paths
+
+    def redis(self, path: str) -> None:
+        """Flip a bit in what Redis has written."""
+        if self.kind == "redis_bit":
+            _flip(path, os.path.getsize(path) - 3)
+
+    def rows(self, server: ScratchServer) -> None:
+        """Take a row away, or change one, in the first table that has any."""
+        if not self.kind.startswith("row_"):
+            return
+        for (schema, table), columns in columns_of(server.rows, 60.0).items():
+            place = f"{name(schema)}.{name(table)}"
+            if server.rows(f"SELECT 1 FROM {place} LIMIT 1;\n"):  # noqa: S608 - names of SQL
+                change = f"UPDATE IGNORE {place} SET {name(columns[-1])} = NULL LIMIT 1"  # noqa: S608
+                removal = f"DELETE FROM {place} LIMIT 1"  # noqa: S608
+                server.rows(f"{removal if self.kind == 'row_missing' else change};\n")
+                return
+        raise StepError("no table has a row that could be damaged: choose another mutation")
+
+
+class _Cut:
+    """A stream that ends early."""
+
+    def __init__(self, source: IO[bytes], left: int) -> None:
+        self._source = source
+        self._left = left
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes until the end that was set."""
+        block = self._source.read(size)
+        kept = block[: max(0, self._left)]
+        self._left -= len(block)
+        return kept
+
+
+def _tables(directory: str) -> list[str]:
+    found = [
+        os.path.join(parent, one)
+        for parent, _, files in os.walk(directory)
+        for one in files
+        if one.endswith(".ibd") and os.path.basename(parent) not in {"mysql", "sys"}
+    ]
+    if not found:
+        raise StepError("the copy has no table that could be damaged: choose another mutation")
+    return found
+
+
+def _flip(path: str, offset: int) -> None:
+    with open(path, "r+b") as target:
+        target.seek(offset)
+        byte = target.read(1)
+        target.seek(offset)
+        target.write(bytes([byte[0] ^ 1]))
+
+
+def _cut_at_event(path: str) -> None:
+    """Remove the last event of a log: nothing of what is left is wrong by itself."""
+    with open(path, "r+b") as target:
+        size, at, last = os.path.getsize(path), len(MAGIC), len(MAGIC)
+        while at < size:
+            target.seek(at + 9)
+            last, at = at, at + int.from_bytes(target.read(4), "little")
+        target.truncate(last)

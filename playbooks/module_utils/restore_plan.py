@@ -1,0 +1,199 @@
+"""What a restore of the database would take and bring: base, logs, position, room and time. It changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ansible.module_utils import binlog_target
+from ansible.module_utils.backup_manifest import STREAM, BadManifestError
+from ansible.module_utils.backup_shelf import Shelf, Stored
+from ansible.module_utils.binlog_chain import Position
+from ansible.module_utils.binlog_events import BinlogError
+from ansible.module_utils.binlog_target import Target
+from ansible.module_utils.host_step import StepError
+from ansible.module_utils.log_chain import BrokenChainError, Chain
+from ansible.module_utils.restic_repository import Repository, RepositoryError
+from ansible.module_utils.run_state import make_private, write_whole
+
+#: What restores of this host have not measured yet: bytes in a second, on a small host.
+_RATES = {"restore": 50e6, "replay": 10e6}
+_RATES_FILE = "rates.json"
+_POSITION = re.compile(r"([\w.-]+\.\d{6,}):(\d+)")
+_STATEMENT = re.compile(r"before (.+) (\S+)", re.IGNORECASE)
+
+
+class NoPlanError(StepError):
+    """What was asked for cannot be restored; the message says what can."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One restore: the repository, the full copy, the logs after it, and where the replay stops."""
+
+    shelf: Shelf
+    copy: Stored
+    chain: Chain
+    target: Target | None
+    seconds: float
+
+    @property
+    def stop(self) -> Position:
+        """Where the replay stops."""
+        return self.target.position if self.target else self.chain.end
+
+    @property
+    def bytes(self) -> int:
+        """How big the full copy is."""
+        return next(part.bytes for part in self.copy.manifest.files if part.name == STREAM)
+
+
+class Planner:
+    """Makes the plan of a restore on this host."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+        self._cache = os.path.join(settings["stage_dir"], "logs")
+
+    def plan(self) -> Plan:
+        """Return the plan; raises NoPlanError, or what a repository says."""
+        shelf = self._shelf()
+        paths = self._logs(shelf)
+        trouble: Exception = NoPlanError(f"{shelf.repository.name} has no full copy of the database of {shelf.source}")
+        for snapshot in shelf.databases():
+            if (wanted := self._settings["backup"]) and wanted not in {snapshot.tag("id"), snapshot.id[:8]}:
+                continue
+            try:
+                return self._from(shelf, shelf.read(snapshot), paths)
+            except (BinlogError, BrokenChainError, BadManifestError, RepositoryError) as error:
+                # An older copy may have the moment between itself and the next one; the newest one's reason is shown.
+                trouble = error if isinstance(trouble, NoPlanError) else trouble
+        raise NoPlanError(f"{trouble}; nothing was done")
+
+    def _shelf(self) -> Shelf:
+        troubles = []
+        for one in self._settings["repositories"]:
+            try:
+                repository = Repository(one["name"], one["address_file"], one["password_file"])
+                return Shelf(repository, self._settings["source"])
+            except RepositoryError as error:
+                troubles.append(str(error))
+        raise NoPlanError(f"no repository can be read: {'; '.join(troubles) or 'none is named'}; nothing was done")
+
+    def _from(self, shelf: Shelf, copy: Stored, paths: Sequence[str]) -> Plan:
+        place = copy.manifest.position
+        if place is None:
+            raise BadManifestError(f"the manifest of {copy.manifest.id} has no position")
+        base = Position(place.file, place.offset, place.gtid)
+        target = self._target(paths, base)
+        chain = Chain.begin(paths, base, target.position if target else None)
+        return Plan(shelf, copy, chain, target, self._predicted(copy, chain))
+
+    def _target(self, paths: Sequence[str], base: Position) -> Target | None:
+        wanted = self._settings["to"].strip()
+        if not wanted:
+            return None
+        if found := _POSITION.fullmatch(wanted):
+            return binlog_target.at_position(paths, base, Position(found[1], int(found[2])))
+        if found := _STATEMENT.fullmatch(wanted):
+            return binlog_target.before_statement(paths, base, found[1], found[2])
+        return binlog_target.at_time(paths, base, _moment(wanted))
+
+    def _predicted(self, copy: Stored, chain: Chain) -> float:
+        rates = {**_RATES, **_read(os.path.join(self._settings["stage_dir"], _RATES_FILE))}
+        size = sum(part.bytes for part in copy.manifest.files)
+        return size / max(1.0, rates["restore"]) + chain.bytes / max(1.0, rates["replay"])
+
+    def _logs(self, shelf: Shelf) -> list[str]:
+        """Return the logs, oldest first: those of the newest shipment, and what the server has written since."""
+        shipped = self._shipped(shelf)
+        own = _logs_in(self._settings["data_dir"], self._settings["log_dir"])
+        return [*shipped.values(), *(path for name, path in own.items() if name not in shipped)]
+
+    def _shipped(self, shelf: Shelf) -> dict[str, str]:
+        snapshots = shelf.logs()
+        if not snapshots:
+            return {}
+        stored = shelf.read(snapshots[0])
+        place = os.path.join(self._cache, stored.snapshot.id)
+        if not os.path.isdir(place):
+            shutil.rmtree(self._cache, ignore_errors=True)
+            make_private(self._cache)
+            partial = f"{place}.partial"
+            shelf.repository.restore(stored.snapshot.id, partial)
+            os.rename(partial, place)
+        return {part.name: place + stored.paths[part.name] for part in stored.manifest.files}
+
+
+def remember(stage: str, fetched: tuple[int, float], replayed: tuple[int, float]) -> None:
+    """Write down how fast a restore was, in bytes and seconds, for the next plan."""
+    path = os.path.join(stage, _RATES_FILE)
+    rates = _read(path)
+    for name, (size, seconds) in (("restore", fetched), ("replay", replayed)):
+        if seconds > 0.5 and size > 1 << 20:
+            rates[name] = size / seconds
+    write_whole(path, json.dumps(rates).encode("ascii"))
+
+
+def _read(path: str) -> dict[str, float]:
+    try:
+        with open(path, encoding="ascii") as source:
+            return {str(name): float(value) for name, value in json.load(source).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}  # only an estimate rests on it
+
+
+def _logs_in(data: str, directory: str) -> dict[str, str]:
+    """Return the binary logs of a directory by name; they are there even when the server is not."""
+    place = directory or data
+    found = re.compile(r".+\.\d{6,}")
+    names = sorted(name for name in os.listdir(place) if found.fullmatch(name)) if os.path.isdir(place) else []
+    return {name: os.path.join(place, name) for name in names if _is_binlog(os.path.join(place, name))}
+
+
+def _is_binlog(path: str) -> bool:
+    with open(path, "rb") as source:
+        return source.read(4) == b"\xfebin"
+
+
+def _moment(text: str) -> int:
+    """Return a moment in seconds since 1970; one without a time zone is refused: whose would it be."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise NoPlanError(
+            f"{text!r} is neither a time with its zone (2026-11-28T03:10:00Z), nor a position "
+            "(mariadb-bin.000002:1234), nor a statement (before DROP TABLE shop.orders); nothing was done"
+        )
+    return int(moment.timestamp())
+
+
+def words(plan: Plan) -> list[str]:
+    """Return the plan as evidence for people."""
+    manifest = plan.copy.manifest
+    made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest.made))
+    said = [
+        f"from {manifest.id} of {made} in {plan.shelf.repository.name}, {plan.bytes >> 20} MiB",
+        f"then {plan.chain.bytes >> 10} KiB of {len(plan.chain.logs)} binary logs up to {plan.stop}",
+        f"about {plan.seconds / 60:.1f} min until it can be switched",
+    ]
+    if plan.target:
+        said += [f"kept:  {_one(one)}" for one in plan.target.before]
+        said += [f"lost:  {_one(one)}" for one in plan.target.after]
+        if plan.target.late:
+            said.append(f"{plan.target.late} transactions of an earlier time come later in the log, and are lost")
+    return said
+
+
+def _one(transaction: binlog_target.Transaction) -> str:
+    when = time.strftime("%H:%M:%S", time.gmtime(transaction.time))
+    return f"{transaction.end} {when} UTC {transaction.what}"

@@ -1,0 +1,151 @@
+"""A database goes back to a time, a position, or just before a statement, exactly; a rollback takes it forth again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.lab.hosts import ROOT, SOAK, LabHost, Remediate
+
+pytestmark = pytest.mark.lab
+
+ROUNDS = 20 if SOAK else 2
+_BIN = ROOT / ".venv/bin"
+
+#: Writes numbered rows, one commit each, and drops a table in the middle; prints what was committed and where.
+_WRITER = r"""
+import json, os, random, subprocess, sys, time
+client, seconds = json.loads(sys.argv[1]), float(sys.argv[2])
+server = subprocess.Popen([*client, "--batch", "--skip-column-names", "--unbuffered"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, bufsize=1)
+def ask(sql):
+    server.stdin.write(sql + "; SELECT 'end';\n"); server.stdin.flush()
+    rows = []
+    while (line := server.stdout.readline().rstrip("\n")) != "end":
+        rows.append(line.split("\t"))
+    return rows
+ask("CREATE OR REPLACE TABLE chom.watermark (seq INT PRIMARY KEY, at TIMESTAMP DEFAULT CURRENT_TIMESTAMP)")
+ask("CREATE OR REPLACE TABLE chom.doomed (id INT PRIMARY KEY); INSERT INTO chom.doomed VALUES (1), (2), (3)")
+places, dropped, seq, until = [], 0, 0, time.time() + seconds
+while time.time() < until:
+    seq += 1
+    ask(f"INSERT INTO chom.watermark (seq) VALUES ({seq})")
+    if random.random() < 0.05:
+        (file, offset, *_), = ask("SHOW MASTER STATUS")
+        ((last,),) = ask("SELECT MAX(seq) FROM chom.watermark")
+        places.append([int(last), file, int(offset)])
+    if random.random() < 0.01:
+        ask("FLUSH BINARY LOGS")
+    if not dropped and time.time() > until - seconds / 2:
+        ask("DROP TABLE chom.doomed"); dropped = seq
+    time.sleep(0.01)
+rows = [[int(a), int(b)] for a, b in ask("SELECT seq, UNIX_TIMESTAMP(at) FROM chom.watermark ORDER BY seq")]
+print(json.dumps({"rows": rows, "places": places, "dropped": [dropped]}))
+"""
+
+
+@dataclass(frozen=True)
+class Database:
+    """The database of a lab host, and the runbook's phases on it."""
+
+    host: LabHost
+    client: tuple[str, ...]
+
+    def ask(self, statement: str) -> list[str]:
+        """Return the lines that a statement selects."""
+        words = " ".join([*self.client, "--batch", "--skip-column-names"])
+        return self.host.run(words, script=f"{statement};\n").splitlines()
+
+    def phase(self, name: str, run: str, **inputs: str) -> subprocess.CompletedProcess[str]:
+        """Do one phase as `ansible-playbook` does it by hand."""
+        values = {"remediate_phase": name, "database_restore_run_id": run}
+        values |= {f"database_restore_{key}": value for key, value in inputs.items()}
+        own = {"ANSIBLE_HOME": f"{ROOT}/.cache/ansible", "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{ROOT}/.lab/cp"}
+        command = [str(_BIN / "ansible-playbook"), "-i", "inventory/lab", "--limit", self.host.name]
+        command += ["playbooks/database_restore.yml", "--extra-vars", json.dumps(values)]
+        return subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, timeout=600, check=False
+        )
+
+    def done(self, name: str, run: str, **inputs: str) -> str:
+        """Do one phase that must succeed."""
+        finished = self.phase(name, run, **inputs)
+        assert finished.returncode == 0, finished.stdout[-3000:]
+        return finished.stdout
+
+
+_DATABASES = {
+    "landsraad": ("docker", "exec", "--interactive", "chom-mysql", "mariadb"),
+    "landsraad-systemd": ("mariadb",),
+}
+
+
+@pytest.fixture(params=list(_DATABASES))
+def database(request: pytest.FixtureRequest, lab: None, tmp_path: Path) -> Iterator[Database]:
+    """A database with a full copy in its repositories."""
+    found = Database(LabHost(request.param), _DATABASES[request.param])
+    made = Remediate(tmp_path / "state")("backup-create", "--limit", request.param, "--yes")
+    assert made.returncode == 0, made.stdout[-3000:]
+    yield found
+    found.ask("DROP TABLE IF EXISTS chom.watermark, chom.doomed")
+
+
+def _targets(written: dict[str, Any]) -> Iterator[tuple[str, int, bool]]:
+    """Yield what to go back to, the last row that must be there, and whether the dropped table is."""
+    rows = dict(written["rows"])
+    (dropped,) = written["dropped"]
+    yield "before DROP TABLE chom.doomed", dropped, True
+    times = sorted(set(rows.values()))
+    for number in range(ROUNDS - 1):
+        if number % 2:
+            seq, file, offset = random.choice(written["places"])  # noqa: S311  # any of them
+            yield f"{file}:{offset}", seq, seq <= dropped
+        else:
+            moment = random.choice(times[1:])  # noqa: S311  # any of them
+            last = max(seq for seq, at in rows.items() if at < moment)
+            yield time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)), last, last < dropped
+
+
+def test_every_target_is_met_exactly_and_a_rollback_brings_the_present_back(database: Database) -> None:
+    seconds = 40 if SOAK else 8
+    arguments = ["-", json.dumps(database.client), str(seconds)]
+    written = json.loads(database.host.python(f"import sys\nsys.argv = {arguments!r}\n{_WRITER}"))
+    present = database.ask("SELECT COUNT(*), MAX(seq) FROM chom.watermark")
+
+    for number, (wanted, last, there) in enumerate(_targets(written)):
+        run = f"target-{time.time_ns()}-{number}"
+        database.done("snapshot", run, to=wanted)
+        database.done("fix", run, to=wanted)
+        assert database.ask("SELECT COUNT(*), MAX(seq) FROM chom.watermark") == [f"{last}\t{last}"], wanted
+        assert (database.ask('SHOW TABLES FROM chom LIKE "doomed"') == ["doomed"]) is there, wanted
+        database.done("rollback", run)
+        assert database.ask("SELECT COUNT(*), MAX(seq) FROM chom.watermark") == present, wanted
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("2020-01-01T00:00:00Z", "lies before the backup"),
+        ("2099-01-01T00:00:00Z", "lies behind the end of the logs"),
+        ("2026-11-28T03:10:00", "neither a time with its zone"),
+        ("mariadb-bin.999999:4", "mariadb-bin.999999"),
+        ("before DROP TABLE chom.nothing", "there is no DROP TABLE"),
+    ],
+)
+def test_what_cannot_be_reached_is_an_error_and_nothing_is_changed(database: Database, wanted: str, said: str) -> None:
+    before = database.ask("SELECT @@gtid_binlog_state; SHOW TABLES FROM chom")
+
+    refused = database.phase("diagnose", "", to=wanted)
+
+    assert refused.returncode != 0
+    assert said in refused.stdout, refused.stdout[-2000:]
+    assert database.ask("SELECT @@gtid_binlog_state; SHOW TABLES FROM chom")[1:] == before[1:]

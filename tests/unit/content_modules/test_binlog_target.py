@@ -1,0 +1,196 @@
+"""A time or a statement is turned into the position just before it, never into an earlier one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.binlog_chain import Position
+from ansible.module_utils.binlog_target import Target, TargetError, at_position, at_time, before_statement
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import binlogs
+
+ONE, TWO, THREE, FOUR = (f"mariadb-bin.{number:06}" for number in range(1, 5))
+BASE = Position(ONE, 4)
+
+
+@pytest.fixture(params=binlogs.VERSIONS)
+def paths(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    return binlogs.written(tmp_path, binlogs.life(request.param))
+
+
+@pytest.fixture
+def timed(tmp_path: Path) -> list[str]:
+    """One log with transactions at 1010, 1020, 1020, 1030, 1025, 1040; it was begun at 1000 and closed at 1050."""
+    parts = binlogs.events(binlogs.log(2))
+    one = binlogs.transactions(binlogs.log(2))[0]
+    timed = [binlogs.at(1000, part) for part in parts[:3]]
+    for number, time in enumerate((1010, 1020, 1020, 1030, 1025, 1040)):
+        first = binlogs.numbered(one[0], number + 7)
+        timed += [binlogs.at(time, part) for part in (first, *one[1:])]
+    timed.append(binlogs.at(1050, parts[-1]))
+    return binlogs.written(tmp_path, {ONE: binlogs.joined(timed)})
+
+
+def begins(path: str) -> list[int]:
+    """Where the transactions of a log begin, and where the last one ends."""
+    data = Path(path).read_bytes()
+    found = binlogs.transactions(data)
+    first = data.index(found[0][0])
+    sizes = [sum(map(len, one)) for one in found]
+    return [first + sum(sizes[:number]) for number in range(len(sizes) + 1)]
+
+
+def gtids(target: Target) -> tuple[list[str], list[str]]:
+    return [one.gtid for one in target.before], [one.gtid for one in target.after]
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "late"),
+    [(1011, 1, 0), (1020, 1, 0), (1021, 3, 0), (1030, 3, 1), (1031, 5, 0), (1040, 5, 0), (1041, 6, 0), (1050, 6, 0)],
+)
+def test_a_time_is_the_end_of_what_was_committed_before_that_second(
+    timed: list[str], moment: int, number: int, late: int
+) -> None:
+    at = begins(timed[0])
+    found = at_time(timed, Position(ONE, at[0]), moment)
+
+    assert (found.position.offset, found.late) == (at[number], late)
+
+
+def test_what_lies_around_a_time_is_shown(timed: list[str]) -> None:
+    at = begins(timed[0])
+    found = at_time(timed, BASE, 1021)
+
+    assert gtids(found) == (["0-7-7", "0-7-8", "0-7-9"], ["0-7-10", "0-7-11", "0-7-12"])
+    assert [one.time for one in found.before] == [1010, 1020, 1020]
+    assert (found.after[0].begin, found.after[0].end) == (Position(ONE, at[3]), Position(ONE, at[4]))
+    assert found.before[0].what == "inserts into chom.orders"
+
+
+def test_before_the_first_transaction_the_position_is_the_backups(timed: list[str]) -> None:
+    assert at_time(timed, BASE, 1001).position == BASE
+    assert at_time(timed, BASE, 1010).position == BASE
+
+
+@pytest.mark.parametrize("moment", [0, 999, 1000])
+def test_a_time_before_the_backup_is_refused(timed: list[str], moment: int) -> None:
+    with pytest.raises(TargetError, match="lies before the backup"):
+        at_time(timed, BASE, moment)
+    with pytest.raises(TargetError, match=r"lies before the backup.*1970-01-01 00:17:00 UTC"):
+        at_time(timed, Position(ONE, begins(timed[0])[3]), moment + 20)
+
+
+def test_a_time_behind_the_logs_is_refused(timed: list[str]) -> None:
+    with pytest.raises(TargetError, match=r"1970-01-01 00:17:31 UTC lies behind the end of the logs"):
+        at_time(timed, BASE, 1051)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(binlogs.VERSIONS), st.integers(1, 1000))
+def test_any_time_splits_a_life_into_before_and_after(version: str, share: int) -> None:
+    life = binlogs.life(version)
+    paths = [str(binlogs.CASES / f"rows-{version}" / name) for name in life]
+    times = [int.from_bytes(event[:4], "little") for data in life.values() for event in binlogs.events(data)]
+    moment = times[0] + 1 + (times[-1] - times[0] - 1) * share // 1000
+    found = at_time(paths, BASE, moment)
+
+    assert times[0] < moment <= times[-1]
+    assert all(one.time < moment for one in found.before)
+    assert all(one.time >= moment for one in found.after)
+    assert found.before or found.position == BASE
+    assert found.after, "the last event is one of a transaction"
+
+
+@pytest.mark.parametrize(("kind", "table"), [("DROP TABLE", "chom.orders"), ("drop  table", "`CHOM`.`orders`")])
+def test_just_before_a_statement(paths: list[str], kind: str, table: str) -> None:
+    found = before_statement(paths, BASE, kind, table)
+    two = next(path for path in paths if path.endswith(TWO))
+
+    assert found.position == Position(TWO, begins(two)[3])
+    assert gtids(found) == (["0-8-7", "0-7-8", "0-7-9"], ["0-7-10", "0-7-11", "0-7-12"])
+    assert found.after[0].what == "DROP TABLE `orders` /* generated by server */"
+    assert found.before[1].what == "CREATE TABLE chom.notes (id INT) ENGINE=Aria"
+    assert found.before[2].what == "inserts into chom.notes"
+
+
+@pytest.mark.parametrize("version", binlogs.VERSIONS)
+def test_the_last_one_counts_and_compressed_statements_are_read(version: str) -> None:
+    paths = [str(binlogs.CASES / f"mixed-{version}" / ONE)]
+    data = Path(paths[0]).read_bytes()
+    assert any(event[4] == 165 for event in binlogs.events(data))
+    assert before_statement(paths, BASE, "drop table", "chom.orders").position.offset == begins(paths[0])[-2]
+    changed = before_statement(paths, BASE, "delete from", "chom.orders")
+    assert changed.position.offset == begins(paths[0])[3]
+    assert changed.after[0].what.startswith("UPDATE chom.orders SET note = 'short'")
+    last = before_statement([*paths], BASE, "create table", "chom.orders")
+    assert last.position.offset == begins(paths[0])[1]
+
+
+def test_the_end_of_the_transaction_before_may_lie_in_the_log_before(paths: list[str]) -> None:
+    found = before_statement(paths, BASE, "create table", "chom.orders")
+    two = next(path for path in paths if path.endswith(TWO))
+
+    assert found.position == Position(TWO, begins(two)[-1])
+    assert (found.after[0].begin.file, found.after[0].gtid) == (THREE, "0-7-12")
+
+
+def test_a_statement_that_is_not_there_is_refused(paths: list[str]) -> None:
+    with pytest.raises(TargetError, match=r"there is no TRUNCATE TABLE chom\.orders between mariadb-bin\.000001:4 and"):
+        before_statement(paths, BASE, "truncate", "chom.orders")
+    with pytest.raises(TargetError, match="give one of DROP TABLE, "):
+        before_statement(paths, BASE, "grant", "chom.orders")
+    with pytest.raises(TargetError, match="give it as schema"):
+        before_statement(paths, BASE, "drop table", "orders")
+    behind = Position(THREE, 4)
+    with pytest.raises(TargetError, match="there is no DROP TABLE"):
+        before_statement(paths, behind, "drop table", "chom.orders")
+
+
+def test_a_position_between_two_transactions_is_shown_with_what_is_around_it(paths: list[str]) -> None:
+    two = next(path for path in paths if path.endswith(TWO))
+    for place in begins(two):
+        assert at_position(paths, BASE, Position(TWO, place)).position == Position(TWO, place)
+    found = at_position(paths, Position(TWO, begins(two)[2]), Position(TWO, begins(two)[3]))
+    assert gtids(found) == (["0-7-9"], ["0-7-10", "0-7-11", "0-7-12"])
+    assert at_position(paths, Position(TWO, begins(two)[2]), Position(TWO, begins(two)[2])).before == ()
+
+
+def test_every_other_position_is_refused_with_the_nearest_ones(paths: list[str]) -> None:
+    two = next(path for path in paths if path.endswith(TWO))
+    at = begins(two)
+    for offset in range(at[1] + 1, at[2]):
+        with pytest.raises(TargetError, match=rf"nearest positions are {TWO}:{at[1]} before it and {TWO}:{at[2]}"):
+            at_position(paths, BASE, Position(TWO, offset))
+    with pytest.raises(TargetError, match=r"lies behind the end of the logs: they end at mariadb-bin\.000006:\d+"):
+        at_position(paths, BASE, Position("mariadb-bin.000006", 99999))
+    with pytest.raises(TargetError, match="lies before the backup"):
+        at_position(paths, Position(TWO, at[1]), Position(ONE, 400))
+
+
+def test_damage_before_the_target_is_an_error_and_behind_it_is_not(tmp_path: Path) -> None:
+    life = binlogs.life()
+    two = life[TWO]
+    paths = binlogs.written(tmp_path, {**life, TWO: binlogs.flipped(two, (len(two) - 30) * 8)})
+    assert before_at(paths, two) == Position(TWO, two.index(binlogs.transactions(two)[1][0]))
+    with pytest.raises(TargetError, match=f"{TWO} is damaged at offset"):
+        before_statement(paths, BASE, "drop table", "chom.orders")
+    with pytest.raises(TargetError, match=f"{TWO} is damaged at offset"):
+        at_time(paths, BASE, 1 << 31)
+    with pytest.raises(TargetError, match=f"missing before {THREE}"):
+        before_statement([path for path in paths if not path.endswith(TWO)], BASE, "drop table", "chom.orders")
+    with pytest.raises(TargetError, match=f"{ONE}, in which the backup was made, is missing"):
+        at_time([], BASE, 1 << 31)
+
+
+def before_at(paths: list[str], data: bytes) -> Position:
+    place = data.index(binlogs.transactions(data)[1][0])
+    return at_position(paths, BASE, Position(TWO, place)).position
+
+
+def test_a_position_in_a_log_that_is_not_there_is_refused(paths: list[str]) -> None:
+    fewer = [path for path in paths if not path.endswith(("4", "5", "6"))]
+    with pytest.raises(TargetError, match="behind the end of the logs"):
+        at_position(fewer, BASE, Position(FOUR, 400))
