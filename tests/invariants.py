@@ -10,6 +10,7 @@ from remediate.domain.child_runs import MOST_DEPTH, has_ended, newest
 from remediate.domain.incident import IncidentKind
 from remediate.domain.run import OWNED, TRANSITIONS, PhaseOutcome, Run, RunStatus, StartedBy, Transition, request_id
 from remediate.domain.runbook import Phase
+from remediate.domain.storm import UNCURED
 from remediate.engine.alert_ports import Alerts
 from remediate.engine.incident_ports import Incidents
 from remediate.engine.ports import Approvals, Store
@@ -18,11 +19,17 @@ ACTING = {RunStatus.SNAPSHOTTING, RunStatus.FIXING, RunStatus.VERIFYING, RunStat
 
 
 def check_invariants(
-    store: Store, approvals: Approvals, *, at_rest: bool = True, incidents: Incidents | None = None
+    store: Store,
+    approvals: Approvals,
+    *,
+    at_rest: bool = True,
+    incidents: Incidents | None = None,
+    routine: frozenset[str] = frozenset(),
 ) -> None:
     """Check all of it; `at_rest` says that no process is at work any more.
 
-    `incidents` tells which runs belong to one that another run has opened; without it, every run has its own.
+    `incidents` tells which runs belong to one that another run has opened; without it, every run has its own. What is
+    routine has one only when it did not succeed.
     """
     runs = store.runs(limit=10_000)
     for run in runs:
@@ -32,7 +39,8 @@ def check_invariants(
         _success_was_proven(store, run, history)
         _phases_ended(store, run, history, at_rest=at_rest)
         _a_request_stands_as_its_run_does(approvals, run)
-        _trouble_is_somebodys(store, approvals, run, history, incidents)
+        if run.runbook not in routine or run.status in UNCURED:
+            _trouble_is_somebodys(store, approvals, run, history, incidents)
         assert not at_rest or run.status not in OWNED or _only_planned(run), f"{run.id} is {run.status} and nobody's"
     _children_belong_to_their_parents(store, runs)
     _a_child_knows_its_place(runs)

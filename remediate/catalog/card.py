@@ -83,6 +83,8 @@ class Card(_Part):
     escalation: tuple[Duration, ...] = Field(default=(), max_length=3)
     concurrency: Literal["one_per_host"]
     readme: str
+    #: It only adds, and comes again and again: neither an incident nor a storm.
+    routine: bool = Field(default=False, strict=True)
 
     @model_validator(mode="after")
     def _climbs_upwards(self) -> Card:

@@ -28,6 +28,12 @@ class Catalogue:
         """The ids of all runbooks."""
         return tuple(self._roles)
 
+    def routine(self) -> frozenset[str]:
+        """Return the ids of runbooks that are routine; one whose card has problems is not."""
+        problems = Problems()
+        read = (_read(role, self._roles, problems) for role in self._roles.values())
+        return frozenset(runbook.id for runbook in read if runbook and runbook.routine)
+
     def role_directory(self, wanted: str) -> Path:
         """Return where the role of a runbook is; raises UnknownRunbook with a suggestion."""
         if wanted in self._roles:
@@ -110,6 +116,7 @@ def _runbook(role: Path, card: Card, parameters: dict[str, Parameter]) -> Runboo
         escalation=card.escalation,
         concurrency=card.concurrency,
         readme=card.readme,
+        routine=card.routine,
         parameters=parameters,
     )
 

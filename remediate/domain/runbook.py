@@ -120,6 +120,9 @@ class Runbook(Value):
     concurrency: Literal["one_per_host"]
     readme: str
     parameters: dict[str, Parameter]
+    #: Work that comes again and again and takes nothing away, such as backups: an incident only when it does not
+    #: succeed, no part of a storm, and no obstacle to a runbook that cures.
+    routine: bool = False
 
     def limits(self, phase: Phase) -> PhaseLimits:
         """Return the limits of a phase; cards always name all of their role's phases."""

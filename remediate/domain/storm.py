@@ -38,6 +38,8 @@ class Rule(StrEnum):
     BUDGET = "budget"
 
 
+#: Rules that do not bind routine: it takes nothing away, and its failures must not keep it from being tried again.
+ROUTINE_FREE = frozenset({Rule.COOLDOWN, Rule.ATTEMPTS, Rule.RECURRENCE, Rule.FLEET, Rule.BREAKER, Rule.BUDGET})
 #: Rules that bind everybody: nobody is exempt from them, and no reason overrides them.
 UNCONDITIONAL = frozenset({Rule.PAUSED, Rule.HOST_BUSY, Rule.FLEET})
 
@@ -154,6 +156,8 @@ class Situation(Value):
     freezes: tuple[Freeze, ...] = ()
     #: The hosts of every group of the inventory.
     groups: Mapping[str, frozenset[str]] = {}
+    #: Runbooks that are routine.
+    routine: frozenset[str] = frozenset()
     now: datetime
 
     def attempts_on(self, runbook: str, host: str) -> tuple[Attempt, ...]:

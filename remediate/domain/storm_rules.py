@@ -10,6 +10,7 @@ from remediate.domain.run import RunStatus, StartedBy, request_id
 from remediate.domain.runbook import Severity
 from remediate.domain.storm import (
     EVERY_HOST,
+    ROUTINE_FREE,
     UNCONDITIONAL,
     Admitted,
     Attempt,
@@ -31,7 +32,7 @@ def admit(request: Request, situation: Situation, policy: StormPolicy) -> Admitt
     overridden: list[Refusal] = []
     for rule in RULES:
         refusal = rule(request, situation, policy)
-        if refusal is None or _exempt(refusal, request, policy):
+        if refusal is None or _exempt(refusal, request, situation, policy):
             continue
         if not _overrides(refusal, request, policy):
             return refusal
@@ -49,7 +50,9 @@ def foresee(request: Request, situation: Situation, policy: StormPolicy) -> Admi
     return next((answer for answer in answers if isinstance(answer, Admitted)), answers[0])
 
 
-def _exempt(refusal: Refusal, request: Request, policy: StormPolicy) -> bool:
+def _exempt(refusal: Refusal, request: Request, situation: Situation, policy: StormPolicy) -> bool:
+    if request.runbook in situation.routine and refusal.rule in ROUTINE_FREE:
+        return True
     return not refusal.hard and refusal.rule in policy.exempt.get(request.started_by, ())
 
 
@@ -226,7 +229,9 @@ def _cured(attempt: Attempt) -> bool:
 
 
 def _others(request: Request, situation: Situation) -> tuple[LiveRun, ...]:
-    return tuple(run for run in situation.live if run.run_id != request.run_id)
+    """Return the other live runs; what is routine does not stand in the way of a cure."""
+    unseen = situation.routine - {request.runbook} if request.runbook not in situation.routine else frozenset()
+    return tuple(run for run in situation.live if run.run_id != request.run_id and run.runbook not in unseen)
 
 
 def _no(rule: Rule, reason: str, runs: Iterable[LiveRun] = ()) -> Refusal:

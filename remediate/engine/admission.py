@@ -37,6 +37,7 @@ class Admission:
         freezes: Sequence[Freeze],
         clock: Clock,
         hosts: Callable[[], Sequence[Host]],
+        routine: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self.policy = policy
         self._store = store
@@ -44,6 +45,7 @@ class Admission:
         self._freezes = tuple(freezes)
         self._clock = clock
         self._hosts = hosts
+        self._routine = routine
 
     def check(self, run: Run, runbook: Runbook) -> Admitted | Refusal:
         """Say whether a run may go on to act. Runs that only look (`--check`, plans) need not ask.
@@ -78,6 +80,7 @@ class Admission:
             switches={switch.name: switch for switch in self._switches.switches()},
             freezes=self._freezes,
             groups=_groups(self._hosts()),
+            routine=self._routine(),
             now=now,
         )
 

@@ -264,7 +264,7 @@ class Walk:
         with self._ports.store.together():
             self._ports.store.save_plan(run)
             run = self._moved(run, RunStatus.PLANNED, reason)
-            if not run.check:
+            if not run.check and not (self._runbook.routine and plan.level == 0):
                 self._incidents.open_for(run, self._runbook, self._ports.clock.now())
         self._told(run)
         self._observe(PlanMade(plan))
@@ -388,6 +388,8 @@ class Walk:
         now = self._ports.clock.now()
         with self._ports.store.together():
             run = self._moved(run, wanted, reason)
+            if self._runbook.routine and wanted in UNCURED and not run.check:
+                self._incidents.open_for(run, self._runbook, now)
             if wanted is RunStatus.SUCCEEDED:
                 self._incidents.cured(run, reason, now)
             elif run.started_by is StartedBy.ALERT and wanted in UNCURED | {RunStatus.PARKED}:

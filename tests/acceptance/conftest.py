@@ -86,9 +86,16 @@ class World:
         self.content: tuple[Path, ...] = (CASES,)
         self.engine = self.another_process()
 
+    @property
+    def routine(self) -> frozenset[str]:
+        """The runbooks that are routine."""
+        return Catalogue(self.content).routine()
+
     def another_process(self) -> Remediation:
         """The engine of one more command on the same site."""
-        admission = Admission(self.store, self.switches, self.policy, self.freezes, self.clock, self.executor.hosts)
+        known = Catalogue(self.content)
+        asked = (self.store, self.switches, self.policy, self.freezes, self.clock)
+        admission = Admission(*asked, self.executor.hosts, known.routine)
         joined = ports(
             executor=self.executor,
             store=self.store,
@@ -100,7 +107,7 @@ class World:
             **self.kept,
         )
         self.ports = joined
-        return Remediation(joined, Catalogue(self.content), Surroundings(self.staff, admission, self.watchers))
+        return Remediation(joined, known, Surroundings(self.staff, admission, self.watchers))
 
     def request(
         self,
@@ -157,7 +164,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         kept["schedules"] = MemorySchedules()
         made = World(MemoryStore(), MemoryApprovals(book), **kept)
         yield made
-        check_invariants(made.store, made.approvals, at_rest=False, incidents=book)
+        check_invariants(made.store, made.approvals, at_rest=False, incidents=book, routine=made.routine)
         return
     database = open_database(tmp_path / "state")
     incidents = DatabaseIncidents(database)
@@ -165,5 +172,5 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     kept["schedules"] = DatabaseSchedules(database)
     made = World(DatabaseStore(database), DatabaseApprovals(database), **kept)
     yield made
-    check_invariants(made.store, made.approvals, at_rest=False, incidents=incidents)
+    check_invariants(made.store, made.approvals, at_rest=False, incidents=incidents, routine=made.routine)
     database.dispose()

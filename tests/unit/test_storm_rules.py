@@ -480,3 +480,35 @@ def test_a_clock_that_is_set_back_after_a_person_closed_a_breaker_forgives_nothi
     found = situation(*forgiven, *failures(0, 10, 20), now=EPOCH + 30 * MINUTE, switches={closed.name: closed})
 
     assert breaker_of("tidy-shelf", found, BreakerLimit()).failures == 3
+
+
+ROUTINE = frozenset({"tidy-shelf"})
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        situation(attempt(EPOCH - MINUTE), routine=ROUTINE),
+        situation(*failures(-30, -20, -10), routine=ROUTINE),
+        situation(*(attempt(EPOCH - number * MINUTE, f"h{number}") for number in range(2, 30)), routine=ROUTINE),
+        situation(live=(live("other", "far"),), groups=groups(shop=("near", "far")), routine=ROUTINE),
+    ],
+    ids=["cooldown", "breaker", "budget", "fleet"],
+)
+def test_what_keeps_a_cure_back_does_not_keep_routine_back(found: Situation) -> None:
+    assert admitted(request(), found, POLICY)
+    assert not admitted(request(), found.model_copy(update={"routine": frozenset()}), POLICY)
+
+
+def test_routine_waits_for_whoever_changes_its_host_and_for_a_pause() -> None:
+    busy = situation(live=(live("other", runbook="wash-cup"),), routine=ROUTINE)
+    assert refused(request(), busy).rule is Rule.HOST_BUSY
+    assert refused(request(), situation(switches={"pause": pause()}, routine=ROUTINE)).rule is Rule.PAUSED
+
+
+def test_routine_does_not_stand_in_the_way_of_a_cure_but_of_itself() -> None:
+    acting = (live("backup"), live("other", "far"))
+    going_on = situation(live=acting, groups=groups(shop=("near", "far")), routine=ROUTINE)
+
+    assert admitted(request(runbook="wash-cup"), going_on, POLICY)
+    assert refused(request(), going_on).rule is Rule.HOST_BUSY
