@@ -89,11 +89,16 @@ _DATABASES = {
 }
 
 
-@pytest.fixture(params=list(_DATABASES))
-def database(request: pytest.FixtureRequest, lab: None, tmp_path: Path) -> Iterator[Database]:
+#: The scenario goes back once in each layout; here it is many times, in a normal run on one host.
+_HOSTS = [*_DATABASES] if SOAK else ["landsraad-systemd"]
+
+
+@pytest.fixture(scope="module", params=_HOSTS)
+def database(request: pytest.FixtureRequest, lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database with a full copy in its repositories."""
     found = Database(LabHost(request.param), _DATABASES[request.param])
-    made = Remediate(tmp_path / "state")("backup-create", "--limit", request.param, "--yes")
+    remediate = Remediate(tmp_path_factory.mktemp("record"))
+    made = remediate("backup-create", "--limit", request.param, "--yes")
     assert made.returncode == 0, made.stdout[-3000:]
     yield found
     found.ask("DROP TABLE IF EXISTS chom.watermark, chom.doomed")
