@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from remediate.catalog.alert_documents import alert_route, shipped_rules
 from remediate.domain.alert_check import Expected, Loaded, Misfit, expected_alerts, limits, misfits
@@ -160,8 +161,9 @@ def test_what_is_no_configuration_is_one_error(text: str) -> None:
 @pytest.mark.parametrize("role", sorted(path.parent.parent.name for path in ROLES.glob("*/files/alerts.yml")))
 def test_the_rules_that_are_shipped_are_read(role: str) -> None:
     rules = shipped_rules(ROLES / role)
+    alerts = yaml.safe_load((ROLES / role / "meta" / "runbook.yml").read_text(encoding="utf-8"))["alerts"]
 
-    assert rules
+    assert [rule.name for rule in rules] == [alert["name"] for alert in alerts]
     assert all(one.annotations["runbook_url"] and one.labels["severity"].startswith("SEV") for one in rules)
 
 
