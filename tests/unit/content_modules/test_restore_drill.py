@@ -62,7 +62,7 @@ class World:
         self.rebuilt: list[tuple[str, str]] = []
         self.replayed: list[tuple[str, int]] = []
         self.until = 200
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "mutation": "",
             "rto_minutes": 30,
             "rpo_minutes": 15,
@@ -73,7 +73,7 @@ class World:
         }
 
     def drill(self, **more: Any) -> dict[str, Any]:
-        report = restore_drill.drill(SOURCE, {**self.settings, **more})
+        report: dict[str, Any] = restore_drill.drill(SOURCE, {**self.settings, **more})
         # The engine takes it as it is.
         DrillReport.model_validate(json.loads(json.dumps(report)))
         assert not list(Path(self.settings["scratch_dir"]).glob("*"))
@@ -395,7 +395,8 @@ def told(tmp_path: Path) -> dict[str, Any]:
 def report_of(source: str, verdict: str) -> dict[str, Any]:
     record = Record(source, 60, 900)
     record.covered_until = record.began - 30
-    return record.close(verdict, "because")
+    report: dict[str, Any] = record.close(verdict, "because")
+    return report
 
 
 def test_each_source_is_a_step_and_what_it_told_is_the_verdict_and_what_is_shown(

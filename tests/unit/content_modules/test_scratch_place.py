@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_symbolic_link_is_refused_wherever_it_leads(tmp_path: Path, *, deep: b
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> subprocess.Popen[bytes]:
+def server(tmp_path: Path) -> Iterator[None]:
     """A program by a server's name that works in a directory, and one that was only told of it."""
     data = tmp_path / "data"
     (data / "shop").mkdir(parents=True)
@@ -94,7 +95,7 @@ def server(tmp_path: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [str(program), "-c", "input()", f"--datadir={tmp_path}/told"], cwd=data, stdin=subprocess.PIPE
     )
-    yield process  # type: ignore[misc]
+    yield
     process.communicate(b"\n")
 
 
