@@ -6,6 +6,7 @@ because the drill itself does not work, is a verdict of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -58,14 +59,17 @@ def _drill(source: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     # A copy of it kept on this host would hide what is missing or damaged in it.
     repository = Repository(source["name"], source["address_file"], source["password_file"], cached=False)
     try:
-        record.tools = _tools()
-        repository.identity()
+        with record.phase("fetch"):
+            record.tools = _tools()
+            repository.identity()
     except (StepError, StackError, OSError) as error:
         bad = isinstance(error, DamagedError)
         return record.close(drill_report.BACKUP_BAD if bad else drill_report.DRILL_BROKEN, str(error))
     try:
         with scratch_place.scratch(os.path.join(settings["scratch_dir"], source["name"])) as place:
-            return _Drill(Shelf(repository, source["name"]), source, settings, record).run(place)
+            with record.phase("fetch"):
+                shelf = Shelf(repository, source["name"])
+            return _Drill(shelf, source, settings, record).run(place)
     except BrokenChainError as error:
         return record.close(drill_report.CHAIN_GAP, str(error))
     except (ContentMismatchError, ProbeError) as error:
@@ -188,7 +192,9 @@ class _Drill:
         self, server: ScratchServer, chain: Chain, replay: Replay | ClientReplay, contents: list[Content]
     ) -> None:
         record = self._record
-        with server.running():
+        with contextlib.ExitStack() as running:
+            with record.phase("prepare"):
+                running.enter_context(server.running())
             if chain.logs:
                 replay.begin(chain.base.offset)
             for content in contents:
@@ -205,6 +211,9 @@ class _Drill:
                 _check_tables(server)
             with record.phase("probe"):
                 probe(self._source, self._files, server)
+            # That it ends well is a part of being well.
+            with record.phase("checks"):
+                running.close()
 
     def _compare(self, server: ScratchServer, content: Content) -> None:
         record, labels = self._record, [one.label for one in content.tables]
