@@ -112,7 +112,8 @@ class ScratchServer:
             "--skip-networking",
             "--skip-log-bin",
             "--skip-slave-start",
-            "--event-scheduler=DISABLED",
+            # Not DISABLED: then a log in which an event was made could not be replayed.
+            "--event-scheduler=OFF",
             f"--server-id={_NUMBER}",
             f"--relay-log={os.path.join(self.relay, 'relay')}",
             f"--relay-log-index={os.path.join(self.relay, 'relay.index')}",

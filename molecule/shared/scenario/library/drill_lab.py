@@ -264,7 +264,7 @@ class Lab:
             owner = Path(f"/proc/{process}").stat().st_uid
             report = self.joined(child)
         demand(report["verdict"] == "PASS", report)
-        demand(said[0] == "DISABLED\t1\t0\t4294967295\t0", said)
+        demand(said[0] == "OFF\t1\t0\t4294967295\t0", said)
         demand([line.split(":")[0].strip() for line in links] == ["lo"] and " 0 " in links[0], links)
         demand(owner != 0, "the server runs as root")
         demand(not sniffer.heard, f"packets came out: {sniffer.heard}")
