@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 SCENARIO ?= disk_full
 
-.PHONY: help setup demo test check lint unit lab-up lab-down molecule bench cures soak lock clean
+.PHONY: help setup demo demo-restore test check lint unit lab-up lab-down molecule bench cures soak lock clean
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -32,6 +32,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup lab-up  ## Fill a disk on a real host, cure it, prove it, and do it again
 	molecule/shared/demo.sh
+
+demo-restore: setup lab-up  ## Make a backup of a real host, restore it on another one, and prove what came back
+	molecule/shared/demo-restore.sh
 
 test: setup  ## Everything: lint, unit, integration, and the lab's real hosts
 	tests/run.sh

@@ -10,12 +10,13 @@ from ansible.module_utils.host_step import Found, Step, measure
 
 MAKE = "make_repository"
 GONE = "repository_unreachable"
-#: In this order: logs are shipped after the copy, so that the copy's content can be reached at once.
+#: In this order: logs are shipped after the copy, so that the copy's content can be reached at once; and files, one of
+#: which can vanish at the wrong moment, keep nothing else from being stored.
 _DUE = {
-    FILES: ("files_due", "copy_files"),
-    REDIS: ("redis_due", "copy_redis"),
     DATABASE: ("database_due", "copy_database"),
     LOGS: ("logs_due", "ship_logs"),
+    REDIS: ("redis_due", "copy_redis"),
+    FILES: ("files_due", "copy_files"),
 }
 _WORDS = {FILES: "the files", REDIS: "Redis", DATABASE: "the database", LOGS: "the binary logs"}
 

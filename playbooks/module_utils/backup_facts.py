@@ -14,6 +14,9 @@ from ansible.module_utils.restic_repository import NoRepositoryError, Repository
 from ansible.module_utils.run_state import make_private, write_whole
 
 _KNOWN = "repositories.json"
+_INCOMPLETE = "incomplete.json"
+#: Clocks of two hosts differ a little. What is said to be made later than that was made while the clock was wrong.
+_AHEAD_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,23 @@ def repositories_of(settings: dict[str, Any]) -> list[Repository]:
 
 def look(settings: dict[str, Any]) -> Facts:
     """Ask every repository; one that does not answer is not an error, but a fact."""
-    known = known_identities(settings["stage_dir"])
-    held = tuple(_held(one, settings["source"], known) for one in repositories_of(settings))
+    now = time.time()
+    held = tuple(_held(one, settings, now) for one in repositories_of(settings))
     return Facts(held, time.time())
 
 
-def _held(repository: Repository, source: str, known: dict[str, str]) -> Held:
+def _held(repository: Repository, settings: dict[str, Any], now: float) -> Held:
+    known = known_identities(settings["stage_dir"])
     try:
         identity = repository.identity()
         if known.get(repository.name, identity) != identity:
             return Held(repository, trouble=f"{repository.name} is another repository than the one this host has used")
-        snapshots = repository.snapshots(source)
+        incomplete = tuple(incomplete_snapshots(settings["stage_dir"]))
+        snapshots = [
+            one
+            for one in repository.snapshots(settings["source"])
+            if one.made <= now + _AHEAD_SECONDS and not one.id.startswith(incomplete)
+        ]
     except NoRepositoryError as error:
         if repository.name in known:
             return Held(repository, trouble=f"{repository.name} is gone, with the backups that were in it: {error}")
@@ -83,13 +92,29 @@ def _held(repository: Repository, source: str, known: dict[str, str]) -> Held:
 
 def known_identities(stage: str) -> dict[str, str]:
     """Return the ids of the repositories that this host has used, by name."""
+    return _written_down(os.path.join(stage, _KNOWN))
+
+
+def incomplete_snapshots(stage: str) -> dict[str, str]:
+    """Return the ids of snapshots in which something is missing, with the repository they are in."""
+    return _written_down(os.path.join(stage, _INCOMPLETE))
+
+
+def _written_down(path: str) -> dict[str, str]:
     try:
-        with open(os.path.join(stage, _KNOWN), encoding="ascii") as source:
-            return {str(name): str(identity) for name, identity in json.load(source).items()}
+        with open(path, encoding="ascii") as source:
+            return {str(name): str(value) for name, value in json.load(source).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise StepError(f"{os.path.join(stage, _KNOWN)} cannot be read ({error}); nothing was done") from error
+        raise StepError(f"{path} cannot be read ({error}); nothing was done") from error
+
+
+def forget(stage: str, repository: Repository, snapshot: str) -> None:
+    """Write down that a snapshot does not count: it cannot be taken back where nothing may be deleted."""
+    make_private(stage)
+    known = {**incomplete_snapshots(stage), snapshot: repository.name}
+    write_whole(os.path.join(stage, _INCOMPLETE), json.dumps(known).encode("ascii"))
 
 
 def remember(stage: str, repository: Repository) -> None:

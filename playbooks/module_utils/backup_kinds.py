@@ -16,7 +16,7 @@ from ansible.module_utils.fallen_services import stack_of
 from ansible.module_utils.host_run import Kind
 from ansible.module_utils.host_step import Step, StepError
 from ansible.module_utils.mariadb_server import MariaDB
-from ansible.module_utils.restic_repository import Repository, RepositoryError
+from ansible.module_utils.restic_repository import IncompleteError, Repository, RepositoryError
 from ansible.module_utils.run_state import make_private
 
 _ASK_SECONDS = 120.0
@@ -52,12 +52,25 @@ class _Backup(Kind):
         troubles = []
         for repository in self._repositories(step):
             try:
-                repository.store([*paths, written], manifest.source, [manifest.kind, f"id={manifest.id}"])
-                backup_facts.remember(self._settings["stage_dir"], repository)
+                self._store_in(repository, manifest, [*paths, written])
             except RepositoryError as error:
                 troubles.append(str(error))
         if troubles:
             raise StepError(f"not every repository has {step.target}: {'; '.join(troubles)}")
+
+    def _store_in(self, repository: Repository, manifest: Manifest, paths: list[str]) -> None:
+        stage = self._settings["stage_dir"]
+        for last in (False, True):
+            try:
+                repository.store(paths, manifest.source, [manifest.kind, f"id={manifest.id}"])
+            except IncompleteError as error:
+                backup_facts.forget(stage, repository, error.snapshot)
+                # A file that goes away while it is read is not there the next time.
+                if last:
+                    raise
+            else:
+                break
+        backup_facts.remember(stage, repository)
 
     def _manifest(self, step: Step, covered: float, **rest: Any) -> Manifest:
         made = time.time()

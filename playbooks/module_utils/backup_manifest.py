@@ -84,7 +84,7 @@ def read(text: str, where: str) -> Manifest:
             position=Position(**position) if position else None,
             content=database_content.from_record(content) if content else None,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadManifestError(f"the manifest of {where} cannot be read: {error}") from error
 
 

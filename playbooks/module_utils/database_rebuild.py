@@ -6,15 +6,15 @@ import os
 from dataclasses import dataclass
 
 from ansible.module_utils import database_unpack
-from ansible.module_utils.backup_manifest import STREAM
+from ansible.module_utils.backup_manifest import STREAM, part_of
 from ansible.module_utils.backup_shelf import Shelf, Stored
 from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.drill_mutation import Mutation
 from ansible.module_utils.drill_report import Record
-from ansible.module_utils.log_chain import Chain
+from ansible.module_utils.log_chain import BrokenChainError, Chain
 from ansible.module_utils.scratch_server import ScratchServer
 
-#: How much room a restore takes, as a part of the copy's size: its logs, twice, and what the server writes.
+#: How much room a restored copy takes, as a part of its size: with what the server writes.
 ROOM = 1.3
 NONE = Mutation("")
 
@@ -27,6 +27,12 @@ class Chosen:
     logs: Stored | None
 
 
+def room_of(chosen: Chosen) -> int:
+    """Return how many bytes a restore takes; logs are there twice, as they were stored and as they are replayed."""
+    logs = chosen.logs.manifest.files if chosen.logs else ()
+    return int(ROOM * sum(part.bytes for part in chosen.copy.manifest.files) + 2 * sum(part.bytes for part in logs))
+
+
 def rebuild(
     shelf: Shelf, chosen: Chosen, place: str, record: Record, mutation: Mutation = NONE
 ) -> tuple[ScratchServer, Chain]:
@@ -35,10 +41,13 @@ def rebuild(
     Raises BadCopyError, RepositoryError or BrokenChainError with what is wrong.
     """
     with record.phase("fetch"):
-        logs = mutation.logs(_fetch_logs(shelf, chosen.logs, os.path.join(place, "logs")))
+        logs = mutation.logs(_fetch_logs(shelf, chosen.logs, os.path.join(place, "logs")), _log_of(chosen.copy))
     server = rebuild_from(shelf, chosen.copy, place, record, mutation)
     with record.phase("chain") as read:
-        chain = Chain.begin(logs, Position(*database_unpack.place_in_log(server.data)))
+        base = Position(*database_unpack.place_in_log(server.data))
+        chain = Chain.begin(logs, base) if chosen.logs else Chain.none(base)
+        if chosen.logs:
+            _see_as_stored(chosen.logs, chain)
         read["bytes"] += chain.bytes
     return server, chain
 
@@ -54,6 +63,18 @@ def rebuild_from(shelf: Shelf, copy: Stored, place: str, record: Record, mutatio
     with record.phase("checks"):
         database_unpack.check_pages(server.data)
     return server
+
+
+def _log_of(copy: Stored) -> str:
+    return copy.manifest.position.file if copy.manifest.position else ""
+
+
+def _see_as_stored(logs: Stored, chain: Chain) -> None:
+    """See that the logs are those that were stored: the end of the last one is followed by none that would show it."""
+    wanted = {part.name: part for part in logs.manifest.files}
+    for log in chain.logs:
+        if part_of(log.path) != wanted[log.name]:
+            raise BrokenChainError(f"{log.name} is not the log that was stored in {logs.manifest.id}")
 
 
 def _unpack(shelf: Shelf, copy: Stored, target: str, mutation: Mutation) -> int:

@@ -6,6 +6,7 @@ Only the copy in the scratch place is touched, never what is stored.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import IO
 
 from ansible.module_utils.binlog_events import MAGIC
@@ -26,6 +27,8 @@ KINDS = {
     "redis_bit": "BACKUP_BAD",
 }
 _PAGE = 16384
+#: The first page of a table's rows: one that is free has nothing to lose, and is looked at by nobody.
+_ROWS = 3
 #: Into the data of a page, behind its head.
 _INSIDE = 8192
 
@@ -46,17 +49,20 @@ class Mutation:
         return _Cut(source, size // 2) if self.kind == "stream_cut" else source  # type: ignore[return-value]
 
     def pages(self, directory: str) -> None:
-        """Flip a bit in the last page of the biggest table of the application."""
+        """Flip a bit in a page of the biggest table of the application."""
         if self.kind != "page_bit":
             return
         path = max(_tables(directory), key=os.path.getsize)
-        _flip(path, os.path.getsize(path) - _PAGE + _INSIDE)
+        _flip(path, _ROWS * _PAGE + _INSIDE)
 
-    def logs(self, paths: list[str]) -> list[str]:
-        """Damage the logs; return those that are left."""
-        if not paths or not self.kind.startswith("log_"):
+    def logs(self, paths: list[str], first: str) -> list[str]:
+        """Damage one of the logs from the first one on that the copy needs; return those that are left."""
+        if not self.kind.startswith("log_"):
             return paths
-        middle = paths[len(paths) // 2] if len(paths) > 2 else paths[0]
+        needed = sorted(path for path in paths if os.path.basename(path) >= first)
+        if not needed:
+            raise StepError("the copy has no log that could be damaged: ship logs first, or choose another mutation")
+        middle = needed[len(needed) // 2]
         if self.kind == "log_missing":
             return [path for path in paths if path != middle]
         if self.kind == "log_bit":
@@ -70,17 +76,20 @@ class Mutation:
         if self.kind == "redis_bit":
             _flip(path, os.path.getsize(path) - 3)
 
-    def rows(self, server: ScratchServer) -> None:
-        """Take a row away, or change one, in the first table that has any."""
+    def rows(self, server: ScratchServer, labels: Sequence[str]) -> None:
+        """Take a row away, or change one, in the first of some tables (`schema.table`) that has any."""
         if not self.kind.startswith("row_"):
             return
         for (schema, table), columns in columns_of(server.rows, 60.0).items():
+            if f"{schema}.{table}" not in labels:
+                continue
             place = f"{name(schema)}.{name(table)}"
-            if server.rows(f"SELECT 1 FROM {place} LIMIT 1;\n"):  # noqa: S608 - names of SQL
-                change = f"UPDATE IGNORE {place} SET {name(columns[-1])} = NULL LIMIT 1"  # noqa: S608
-                removal = f"DELETE FROM {place} LIMIT 1"  # noqa: S608
-                server.rows(f"{removal if self.kind == 'row_missing' else change};\n")
-                return
+            removal = [f"DELETE FROM {place} LIMIT 1"]  # noqa: S608 - names of SQL
+            # A column that is not changed by this had that value: another one has another.
+            changes = [f"UPDATE IGNORE {place} SET {name(one)} = NULL LIMIT 1" for one in reversed(columns)]  # noqa: S608
+            for statement in removal if self.kind == "row_missing" else changes:
+                if server.rows(f"SET foreign_key_checks = 0; {statement}; SELECT ROW_COUNT();\n") != [["0"]]:
+                    return
         raise StepError("no table has a row that could be damaged: choose another mutation")
 
 

@@ -12,7 +12,7 @@ from ansible.module_utils.database_unpack import BadCopyError
 from ansible.module_utils.drill_mutation import Mutation
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.scratch_server import ScratchServer
-from ansible.module_utils.stack_program import run_program
+from ansible.module_utils.stack_program import plain, run_program
 
 _SECONDS = 600.0
 _NAME = "DB_SOCKET"
@@ -36,7 +36,8 @@ def check_redis(shelf: Shelf, place: str, mutation: Mutation) -> None:
     mutation.redis(path)
     done = run_program(["redis-check-rdb", path], _SECONDS)
     if done.code != 0:
-        raise BadCopyError(f"the copy of Redis {stored.manifest.id} is damaged: {done.last_line}")
+        told = [line for line in done.output.splitlines() if "error" in line.lower()] or [done.last_line]
+        raise BadCopyError(f"the copy of Redis {stored.manifest.id} is damaged: {plain(told[-1])[:200]}")
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,13 @@ class Chain:
     end_time: int
 
     @classmethod
+    def none(cls, base: Position) -> Chain:
+        """Return the chain of a copy after which nothing was shipped."""
+        return cls(base, (), base, 0)
+
+    @classmethod
     def begin(cls, paths: Sequence[str], base: Position, wanted: Position | None = None) -> Chain:
         """Read the logs from a position on; raises BrokenChainError naming what is missing or damaged."""
-        if not paths:
-            return cls(base, (), base, 0)
         try:
             found = binlog_chain.check(paths, base, wanted)
         except BinlogError as error:
@@ -62,5 +65,5 @@ class Chain:
 
     def reaches(self, file: str, offset: int) -> bool:
         """Return whether the logs lead to a position."""
-        there = {log.name: log.until for log in self.logs}
+        there = {log.name: log.until for log in self.logs} or {self.base.file: self.base.offset}
         return (file, offset) >= (self.base.file, self.base.offset) and offset <= there.get(file, -1)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ansible.module_utils.controller_watch import die_with_parent
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.log_chain import Log
-from ansible.module_utils.mariadb_server import literal
+from ansible.module_utils.mariadb_server import in_time, literal
 from ansible.module_utils.scratch_server import ScratchError, ScratchServer
 from ansible.module_utils.stack_program import plain
 
 _SECONDS = 4 * 3600.0
 #: Without progress for so long nothing will come any more.
 _STALL_SECONDS = 120.0
+#: So long a server that has crashed may take to be gone.
+_FALL_SECONDS = 10.0
 
 
 class ReplayError(StepError):
@@ -56,9 +59,7 @@ class Replay:
     def until(self, file: str, offset: int) -> None:
         """Replay everything before a position, and stop exactly there; raises ReplayError with the server's reason."""
         name = self._names[file]
-        self._server.rows(
-            f"START SLAVE SQL_THREAD UNTIL RELAY_LOG_FILE={literal(name)}, RELAY_LOG_POS={int(offset)};\n"
-        )
+        self._ask(f"START SLAVE SQL_THREAD UNTIL RELAY_LOG_FILE={literal(name)}, RELAY_LOG_POS={int(offset)};\n")
         give_up, stalled, last = time.monotonic() + _SECONDS, time.monotonic() + _STALL_SECONDS, ("", "")
         while True:
             status = self._status()
@@ -70,7 +71,7 @@ class Replay:
                 return
             if place[0] == name and int(place[1]) >= offset:
                 # At the very end of the logs the thread waits for more instead of stopping.
-                self._server.rows("STOP SLAVE SQL_THREAD;\n")
+                self._ask("STOP SLAVE SQL_THREAD;\n")
                 return
             now = time.monotonic()
             stalled, last = (now + _STALL_SECONDS, place) if place != last else (stalled, last)
@@ -84,13 +85,23 @@ class Replay:
             raise ReplayError(f"the replay ended at {place[0]}:{place[1]}, before {name}:{offset}")
 
     def _status(self) -> dict[str, str]:
-        try:
+        with self._crash_told():
             (status,) = self._server.named_rows("SHOW SLAVE STATUS;\n")
+        return status
+
+    def _ask(self, statement: str) -> None:
+        with self._crash_told():
+            self._server.rows(statement)
+
+    @contextlib.contextmanager
+    def _crash_told(self) -> Iterator[None]:
+        try:
+            yield
         except ScratchError as error:
-            if self._server.alive():
+            # It may still be writing down why it falls.
+            if not in_time(lambda: not self._server.alive(), _FALL_SECONDS):
                 raise
             raise ServerCrashError(f"the server fell over while it replayed: {error}") from error
-        return status
 
 
 class ClientReplay:
@@ -101,6 +112,9 @@ class ClientReplay:
         self._logs = [log.path for log in logs]
         self._names = [log.name for log in logs]
         self._at = (0, 0)
+        for log in logs:
+            # What a crash has torn is no change; the client would stop at it.
+            os.truncate(log.path, log.until)
 
     def begin(self, offset: int) -> None:
         """Say where in the first log to begin."""
@@ -110,6 +124,8 @@ class ClientReplay:
         """Replay everything before a position; raises ReplayError with the client's reason."""
         first, start = self._at
         last = self._names.index(file)
+        if (last, offset) == self._at:
+            return
         places = [f"--start-position={start}", f"--stop-position={offset}"]
         # All in one stream: what one log leaves to the next (a temporary table) must not be lost between two.
         reader = ["mariadb-binlog", "--no-defaults", "--verify-binlog-checksum", *places]

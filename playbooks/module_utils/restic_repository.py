@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +26,13 @@ _ASK_SECONDS = 60.0
 _COPY_SECONDS = 6 * 3600.0
 _MARK = "remediate"
 _CACHE = "/var/cache/remediate-restic"
+_INCOMPLETE = 3
 _NO_REPOSITORY = 10
 _WRONG_PASSWORD = 12
+#: Before 0.17 the exit code is 1 for all, and the question about the location follows a server that is down as well.
+_NOT_THERE = re.compile(r"unable to open config file: .*(?:no such file or directory|does not exist|\b404\b)")
+_DAMAGED = re.compile(r"ciphertext verification failed|invalid data returned|is damaged|does not match id")
+_UNREADABLE = re.compile(r"could not load snapshot|failed to load snapshot")
 
 
 class RepositoryError(StepError):
@@ -35,6 +41,18 @@ class RepositoryError(StepError):
 
 class NoRepositoryError(RepositoryError):
     """There is no repository at this place."""
+
+
+class DamagedError(RepositoryError):
+    """What the repository is made of is not what was written."""
+
+
+class IncompleteError(RepositoryError):
+    """A snapshot was made, and something is not in it; nobody may count on it."""
+
+    def __init__(self, message: str, snapshot: str) -> None:
+        super().__init__(message)
+        self.snapshot = snapshot
 
 
 @dataclass(frozen=True)
@@ -55,8 +73,11 @@ class Snapshot:
 class Repository:
     """One repository by the name that people know it by."""
 
-    def __init__(self, name: str, address_file: str, password_file: str) -> None:
+    def __init__(self, name: str, address_file: str, password_file: str, *, cached: bool = True) -> None:
         self.name = name
+        #: What restic said of snapshots that it could not read, at the last look at all of them.
+        self.unreadable: list[str] = []
+        self._cache = ["--cache-dir", _CACHE] if cached else ["--no-cache"]
         self._files = {"RESTIC_REPOSITORY_FILE": address_file, "RESTIC_PASSWORD_FILE": password_file}
 
     def identity(self) -> str:
@@ -70,7 +91,10 @@ class Repository:
     def snapshots(self, source: str = "", tag: str = "") -> list[Snapshot]:
         """Return our snapshots, the oldest first."""
         wanted = ["--tag", ",".join([_MARK, tag]) if tag else _MARK, *(["--host", source] if source else [])]
-        found = json.loads(self._asked("snapshots", "--json", *wanted) or "null") or []
+        done = self._done("snapshots", "--json", *wanted)
+        # One that cannot be read is left out, with a warning and the exit code 0.
+        self.unreadable = [plain(line)[:300] for line in done.errors.splitlines() if _UNREADABLE.search(line)]
+        found = json.loads(done.output or "null") or []
         return sorted((_snapshot(one) for one in found), key=lambda one: one.made)
 
     def store(self, paths: Sequence[str], source: str, tags: Sequence[str]) -> tuple[str, int]:
@@ -79,10 +103,13 @@ class Repository:
         argv = ["backup", "--json", "--host", source, *marks, "--files-from-raw", "/dev/stdin"]
         done = self._restic(argv, _COPY_SECONDS, given="".join(f"{path}\0" for path in paths))
         said = _last_json(done.output)
-        # 3 is: a snapshot was made, and something of it could not be read.
-        if done.code != 0 or said.get("message_type") != "summary":
-            raise self._error(done, "took no whole copy")
-        return str(said["snapshot_id"]), int(said.get("data_added", 0))
+        if done.code not in {0, _INCOMPLETE} or said.get("message_type") != "summary":
+            raise self._error(done, "took no copy")
+        snapshot = str(said["snapshot_id"])
+        # A path that is not there is left out, with a warning and the exit code 0.
+        if done.code == _INCOMPLETE or "does not exist, skipping" in done.errors:
+            raise IncompleteError(str(self._error(done, "took no whole copy")), snapshot)
+        return snapshot, int(said.get("data_added", 0))
 
     def content(self, snapshot: str) -> dict[str, int]:
         """Return the files of a snapshot by path, with their sizes in bytes."""
@@ -99,7 +126,7 @@ class Repository:
         """Give a big file of a snapshot to read; raises RepositoryError in the end when it was not whole."""
         with tempfile.TemporaryFile() as errors:
             with subprocess.Popen(
-                ["restic", "--quiet", "--cache-dir", _CACHE, "dump", snapshot, path],  # noqa: S607 - wherever it is
+                ["restic", "--quiet", *self._cache, "dump", snapshot, path],  # noqa: S607 - wherever it is
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -128,16 +155,17 @@ class Repository:
             raise self._error(done, "is damaged or locked")
 
     def _asked(self, *arguments: str) -> str:
+        return self._done(*arguments).output
+
+    def _done(self, *arguments: str) -> Finished:
         done = self._restic(arguments, _ASK_SECONDS)
         if done.code != 0:
             raise self._error(done, f"did not do `{arguments[0]}`")
-        return done.output
+        return done
 
     def _restic(self, arguments: Sequence[str], seconds: float, **streams: Any) -> Finished:
         try:
-            return run_program(
-                ["restic", "--cache-dir", _CACHE, *arguments], seconds, env=self._environment(), **streams
-            )
+            return run_program(["restic", *self._cache, *arguments], seconds, env=self._environment(), **streams)
         except StackError as error:
             raise RepositoryError(f"the repository {self.name}: {error}") from error
 
@@ -147,11 +175,12 @@ class Repository:
 
     def _error(self, done: Finished, what: str) -> RepositoryError:
         said = plain(" ".join(done.errors.split()))[-400:] or done.last_line
-        if done.code == _NO_REPOSITORY or "Is there a repository at the following location" in done.errors:
+        if done.code == _NO_REPOSITORY or _NOT_THERE.search(done.errors):
             return NoRepositoryError(f"there is no repository {self.name}: {said}")
         if done.code == _WRONG_PASSWORD or "wrong password or no key found" in done.errors:
             return RepositoryError(f"the repository {self.name} does not open with the password in its file: {said}")
-        return RepositoryError(f"the repository {self.name} {what}: {said}")
+        kind = DamagedError if _DAMAGED.search(done.errors) else RepositoryError
+        return kind(f"the repository {self.name} {what}: {said}")
 
 
 def version() -> str:

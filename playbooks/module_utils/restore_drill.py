@@ -6,6 +6,7 @@ because the drill itself does not work, is a verdict of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -14,7 +15,7 @@ from ansible.module_utils.backup_manifest import BadManifestError
 from ansible.module_utils.backup_shelf import Shelf, Stored
 from ansible.module_utils.database_content import Content, TableChangedError
 from ansible.module_utils.database_data import need_room
-from ansible.module_utils.database_rebuild import ROOM, Chosen, rebuild
+from ansible.module_utils.database_rebuild import Chosen, rebuild, room_of
 from ansible.module_utils.database_unpack import BadCopyError
 from ansible.module_utils.drill_mutation import Mutation
 from ansible.module_utils.drill_parts import Files, ProbeError, check_redis, fetch_files, probe
@@ -23,7 +24,7 @@ from ansible.module_utils.host_step import StepError
 from ansible.module_utils.log_chain import BrokenChainError, Chain
 from ansible.module_utils.log_replay import ClientReplay, Replay, ReplayError, ServerCrashError
 from ansible.module_utils.mariadb_server import ServerError
-from ansible.module_utils.restic_repository import Repository, RepositoryError, Snapshot
+from ansible.module_utils.restic_repository import DamagedError, Repository, RepositoryError, Snapshot
 from ansible.module_utils.scratch_server import ScratchError, ScratchServer
 from ansible.module_utils.stack_program import StackError, run_program
 
@@ -55,15 +56,20 @@ def drill(source: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 def _drill(source: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     record = Record(source["name"], settings["rto_minutes"] * 60.0, settings["rpo_minutes"] * 60.0)
-    repository = Repository(source["name"], source["address_file"], source["password_file"])
+    # A copy of it kept on this host would hide what is missing or damaged in it.
+    repository = Repository(source["name"], source["address_file"], source["password_file"], cached=False)
     try:
-        record.tools = _tools()
-        repository.identity()
+        with record.phase("fetch"):
+            record.tools = _tools()
+            repository.identity()
     except (StepError, StackError, OSError) as error:
-        return record.close(drill_report.DRILL_BROKEN, str(error))
+        bad = isinstance(error, DamagedError)
+        return record.close(drill_report.BACKUP_BAD if bad else drill_report.DRILL_BROKEN, str(error))
     try:
         with scratch_place.scratch(os.path.join(settings["scratch_dir"], source["name"])) as place:
-            return _Drill(Shelf(repository, source["name"]), source, settings, record).run(place)
+            with record.phase("fetch"):
+                shelf = Shelf(repository, source["name"])
+            return _Drill(shelf, source, settings, record).run(place)
     except BrokenChainError as error:
         return record.close(drill_report.CHAIN_GAP, str(error))
     except (ContentMismatchError, ProbeError) as error:
@@ -93,6 +99,7 @@ class _Drill:
     def run(self, place: str) -> dict[str, Any]:
         """Restore the newest copy that can be restored; return the report."""
         record = self._record
+        record.passed_over += [{"id": "a snapshot", "reason": said} for said in self._shelf.repository.unreadable]
         logs = self._newest_logs()
         with record.phase("fetch"):
             check_redis(self._shelf, place, self._mutation)
@@ -102,7 +109,7 @@ class _Drill:
             first = record.passed_over[0]
             said = f"{first['id']} cannot be restored ({first['reason']}); {record.backup['id']} can, and was"
             return record.close(drill_report.BACKUP_BAD, said)
-        return record.close(drill_report.PASS, f"{record.backup['id']} restores exactly, up to {record.position}")
+        return record.close(drill_report.PASS, f"{record.backup['id']} {_how(record)}, up to {record.position}")
 
     def _first_good(self, place: str, logs: Stored | None) -> None:
         """Restore one copy after the other until one is good; raises what was wrong with the last one."""
@@ -115,7 +122,7 @@ class _Drill:
             try:
                 with self._record.phase("fetch"):
                     copy = self._shelf.read(snapshot)
-                self._restore(Chosen(copy, logs), here)
+                self._restore(Chosen(copy, _going_on_from(copy, logs)), here)
             except _BAD as error:
                 self._pass_over(snapshot, error)
                 scratch_place.clear(here)
@@ -128,7 +135,10 @@ class _Drill:
         """Return the copies to try in turn: the one that was asked for, or the newest ones."""
         copies = self._shelf.databases()
         if wanted := self._settings["backup"]:
-            return [one for one in copies if wanted in {one.tag("id"), one.id, one.id[:8]}]
+            found = [one for one in copies if wanted in {one.tag("id"), one.id, one.id[:8]}]
+            if not found:
+                raise StepError(f"there is no full copy {wanted} of {self._shelf.source}: see its snapshots for ids")
+            return found
         return copies[: 1 if self._mutation.kind else 1 + self._settings["fall_back"]]
 
     def _newest_logs(self) -> Stored | None:
@@ -156,10 +166,11 @@ class _Drill:
     def _attempt(self, chosen: Chosen, place: str, way: type[Replay | ClientReplay]) -> None:
         manifest = chosen.copy.manifest
         scratch_place.refuse_source([manifest.machine])
-        need_room(place, int(ROOM * sum(part.bytes for part in manifest.files)))
+        need_room(place, room_of(chosen))
         server, chain = rebuild(self._shelf, chosen, place, self._record, self._mutation)
         self._note(chosen, chain)
-        self._replay_and_compare(server, chain, way(server, chain.logs), _contents(chosen, chain))
+        contents = _contents(chosen, chain)
+        self._replay_and_compare(server, chain, way(server, chain.logs), contents)
 
     def _note(self, chosen: Chosen, chain: Chain) -> None:
         """Note what is being restored, and until when everything is in it."""
@@ -172,6 +183,7 @@ class _Drill:
         }
         record.covered_until = manifest.covered_until
         record.position = str(manifest.position or "")
+        record.tables = manifest.content.of if manifest.content else 0
         if chosen.logs and chain.logs:
             record.covered_until = chosen.logs.manifest.covered_until
             record.position = str(chain.end)
@@ -180,13 +192,16 @@ class _Drill:
         self, server: ScratchServer, chain: Chain, replay: Replay | ClientReplay, contents: list[Content]
     ) -> None:
         record = self._record
-        with server.running():
+        with contextlib.ExitStack() as running:
+            with record.phase("prepare"):
+                running.enter_context(server.running())
             if chain.logs:
                 replay.begin(chain.base.offset)
             for content in contents:
-                with record.phase("replay"):
-                    replay.until(content.file, content.offset)
-                self._mutation.rows(server)
+                if chain.logs:
+                    with record.phase("replay"):
+                        replay.until(content.file, content.offset)
+                self._mutation.rows(server, [one.label for one in content.tables])
                 self._compare(server, content)
             if chain.logs:
                 with record.phase("replay") as replayed:
@@ -196,6 +211,9 @@ class _Drill:
                 _check_tables(server)
             with record.phase("probe"):
                 probe(self._source, self._files, server)
+            # That it ends well is a part of being well.
+            with record.phase("checks"):
+                running.close()
 
     def _compare(self, server: ScratchServer, content: Content) -> None:
         record, labels = self._record, [one.label for one in content.tables]
@@ -211,10 +229,30 @@ class _Drill:
             raise ContentMismatchError(f"at {content.file}:{content.offset} {'; '.join(said[:3])}{more}")
 
 
+def _going_on_from(copy: Stored, logs: Stored | None) -> Stored | None:
+    """Return the logs if they were shipped after the copy was made: older ones do not lead on from it."""
+    return logs if logs and logs.manifest.covered_until >= copy.manifest.made else None
+
+
+def _how(record: Record) -> str:
+    if record.compared or not record.tables:
+        return "restores exactly"
+    return "restores; no table could be compared, because no log was shipped after it"
+
+
 def _contents(chosen: Chosen, chain: Chain) -> list[Content]:
-    """Return what the manifests say of tables, where the logs lead to that position, in the order of positions."""
+    """Return what the manifests say of tables, in the order of positions.
+
+    Raises BrokenChainError when logs were shipped and do not lead there: what is missing is their end.
+    """
     both = [chosen.copy.manifest.content, chosen.logs.manifest.content if chosen.logs else None]
     there = [one for one in both if one and chain.reaches(one.file, one.offset)]
+    for one in both:
+        if one and one not in there and chosen.logs:
+            raise BrokenChainError(
+                f"the logs end at {chain.end}, and their manifests tell of {one.file}:{one.offset}: the last ones are "
+                "missing; take a new full backup now"
+            )
     return sorted(there, key=lambda one: (one.file, one.offset))
 
 

@@ -93,7 +93,7 @@ class Planner:
             raise BadManifestError(f"the manifest of {copy.manifest.id} has no position")
         base = Position(place.file, place.offset, place.gtid)
         target = self._target(paths, base)
-        chain = Chain.begin(paths, base, target.position if target else None)
+        chain = Chain.begin(paths, base, target.position if target else None) if paths else Chain.none(base)
         return Plan(shelf, copy, chain, target, self._predicted(copy, chain))
 
     def _target(self, paths: Sequence[str], base: Position) -> Target | None:

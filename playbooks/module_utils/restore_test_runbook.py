@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from ansible.module_utils import drill_report
+from ansible.module_utils import drill_report, host_metrics
 from ansible.module_utils.backup_shelf import Shelf
 from ansible.module_utils.host_checks import CANNOT_TELL, CURED, NOT_CURED, Check, check
 from ansible.module_utils.host_run import Kind
@@ -29,7 +29,8 @@ class TryRestore(Kind):
         """Try it; a bad backup is a result, not an error."""
         report = drill(_source(self._settings, step.data["source"]), self._settings)
         make_private(self._settings["report_dir"])
-        write_whole(_path(self._settings, step.data["source"]), json.dumps(report).encode("ascii"))
+        path = _path(self._settings, step.data["source"], self._settings["mutation"])
+        write_whole(path, json.dumps(report).encode("ascii"))
         return True
 
 
@@ -64,16 +65,34 @@ class RestoreTest:
 
     def check(self, done: Done, *, write: bool) -> Seen:
         """Report what the drills of this run told."""
-        del write
         found = Seen()
         for step in done.steps:
-            report = _report(self._settings, step.data["source"])
+            report = _report(self._settings, step.data["source"], self._settings["mutation"])
             found.drills.append(report)
             found.checks.append(_check_of(report))
             found.measures += _measures(report)
+        if write and done.steps:
+            show(self._settings)
         if not done.steps:
             found.checks.append(check("restore", CANNOT_TELL, "nothing was restored in this run"))
         return found
+
+
+def show(settings: dict[str, Any]) -> None:
+    """Show to the monitoring what the last trial of each source told, but for those on copies damaged on purpose."""
+    samples: list[tuple[str, dict[str, str], float]] = []
+    for name in (one["name"] for one in settings["sources"]):
+        about = {"source": name}
+        if not os.path.exists(_path(settings, name)):
+            samples.append(("remediate_restore_test_timestamp_seconds", about, 0.0))
+            continue
+        report = _report(settings, name)
+        samples.append(("remediate_restore_test_timestamp_seconds", about, report["began"]))
+        samples.append(("remediate_restore_test_passed", about, float(report["verdict"] == drill_report.PASS)))
+        for what in ("rto", "rpo"):
+            samples.append((f"remediate_restore_test_{what}_seconds", about, report[f"{what}_seconds"]))
+            samples.append((f"remediate_restore_test_{what}_target_seconds", about, report[f"{what}_target"]))
+    host_metrics.show(settings["metrics_file"], samples)
 
 
 def _source(settings: dict[str, Any], name: str) -> dict[str, Any]:
@@ -86,7 +105,8 @@ def _source(settings: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _evidence(source: dict[str, Any]) -> str:
     try:
-        shelf = Shelf(Repository(source["name"], source["address_file"], source["password_file"]), source["name"])
+        repository = Repository(source["name"], source["address_file"], source["password_file"], cached=False)
+        shelf = Shelf(repository, source["name"])
     except (RepositoryError, StackError) as error:
         return f"{source['name']}: {error}"
     copies = shelf.databases()
@@ -94,13 +114,14 @@ def _evidence(source: dict[str, Any]) -> str:
     return f"{source['name']}: {len(copies)} full copies, {newest}"
 
 
-def _path(settings: dict[str, Any], source: str) -> str:
-    return os.path.join(settings["report_dir"], f"{source}.json")
+def _path(settings: dict[str, Any], source: str, mutation: str = "") -> str:
+    # Beside the report on the backup itself: one on a damaged copy says nothing of it.
+    return os.path.join(settings["report_dir"], f"{source}{'.damaged' if mutation else ''}.json")
 
 
-def _report(settings: dict[str, Any], source: str) -> dict[str, Any]:
+def _report(settings: dict[str, Any], source: str, mutation: str = "") -> dict[str, Any]:
     try:
-        with open(_path(settings, source), encoding="ascii") as content:
+        with open(_path(settings, source, mutation), encoding="ascii") as content:
             report: dict[str, Any] = json.load(content)
     except (OSError, ValueError) as error:
         raise StepError(f"what the drill of {source} told cannot be read: {error}") from error

@@ -44,8 +44,9 @@ def refuse_servers_place(path: str) -> None:
 
 def refuse_strange_content(path: str) -> None:
     """Raise NotAScratchPlaceError when there is something in the directory that no drill has left there."""
-    if os.path.islink(path):
-        raise NotAScratchPlaceError(f"{path} is a symbolic link; nothing was done: name a directory")
+    for one in (path, os.path.dirname(path)):
+        if os.path.islink(one):
+            raise NotAScratchPlaceError(f"{one} is a symbolic link; nothing was done: name a directory")
     if os.path.isdir(path) and os.listdir(path) and not os.path.exists(os.path.join(path, _OURS)):
         raise NotAScratchPlaceError(
             f"{path} is not empty, and not by a drill; nothing was done: name an empty directory, or a new one"
@@ -61,9 +62,10 @@ def scratch(path: str) -> Iterator[str]:
     refuse_strange_content(path)
     refuse_servers_place(path)
     shutil.rmtree(path, ignore_errors=True)
-    # The server's own user must get through to what is its.
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    os.chmod(os.path.dirname(path), _THROUGH)
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
+    # The server's own user must get through to what is its; what else others may do there is not ours to say.
+    os.chmod(parent, os.stat(parent).st_mode & 0o7777 | _THROUGH & 0o111)
     make(path)
     with open(os.path.join(path, _OURS), "w", encoding="ascii"):
         pass

@@ -45,6 +45,8 @@ class ScratchServer:
             os.makedirs(directory, 0o750, exist_ok=True)
         for directory in (self.data, self.relay, self._run):
             _give_to_server(directory)
+        # The application's probe is another user, and comes through to the socket.
+        os.chmod(self._run, 0o711)  # noqa: S103
         with (
             open(self._said, "wb") as said,
             subprocess.Popen(
@@ -110,7 +112,8 @@ class ScratchServer:
             "--skip-networking",
             "--skip-log-bin",
             "--skip-slave-start",
-            "--event-scheduler=DISABLED",
+            # Not DISABLED: then a log in which an event was made could not be replayed.
+            "--event-scheduler=OFF",
             f"--server-id={_NUMBER}",
             f"--relay-log={os.path.join(self.relay, 'relay')}",
             f"--relay-log-index={os.path.join(self.relay, 'relay.index')}",
