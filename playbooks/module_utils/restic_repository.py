@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 
+from ansible.module_utils import restic_locks
 from ansible.module_utils.controller_watch import die_with_parent
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.stack_program import Finished, StackError, plain, run_program
@@ -25,12 +26,19 @@ _ASK_SECONDS = 60.0
 _COPY_SECONDS = 6 * 3600.0
 _MARK = "remediate"
 _CACHE = "/var/cache/remediate-restic"
+#: Snapshots that are named on one command line.
+_AT_ONCE = 500
 _NO_REPOSITORY = 10
+_LOCKED = 11
 _WRONG_PASSWORD = 12
 
 
 class RepositoryError(StepError):
     """A repository, or restic itself, said no."""
+
+
+class LockedError(RepositoryError):
+    """Somebody else works in the repository, or has died in it."""
 
 
 class NoRepositoryError(RepositoryError):
@@ -55,8 +63,10 @@ class Snapshot:
 class Repository:
     """One repository by the name that people know it by."""
 
-    def __init__(self, name: str, address_file: str, password_file: str) -> None:
+    def __init__(self, name: str, address_file: str, password_file: str, options: Sequence[str] = ()) -> None:
         self.name = name
+        #: What every command is told, such as --no-lock.
+        self._options = list(options)
         self._files = {"RESTIC_REPOSITORY_FILE": address_file, "RESTIC_PASSWORD_FILE": password_file}
 
     def identity(self) -> str:
@@ -99,7 +109,7 @@ class Repository:
         """Give a big file of a snapshot to read; raises RepositoryError in the end when it was not whole."""
         with tempfile.TemporaryFile() as errors:
             with subprocess.Popen(
-                ["restic", "--quiet", "--cache-dir", _CACHE, "dump", snapshot, path],  # noqa: S607 - wherever it is
+                ["restic", "--quiet", "--cache-dir", _CACHE, *self._options, "dump", snapshot, path],  # noqa: S607 - wherever it is
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -125,7 +135,31 @@ class Repository:
         data = ["--read-data"] if part == "all" else [f"--read-data-subset={part}"] if part else []
         done = self._restic(["check", *data], _COPY_SECONDS)
         if done.code != 0:
-            raise self._error(done, "is damaged or locked")
+            raise self._error(done, "is damaged")
+
+    def forget(self, snapshots: Sequence[str]) -> None:
+        """Remove snapshots by their full ids, and what only they needed."""
+        for begin in range(0, len(snapshots), _AT_ONCE):
+            done = self._restic(["forget", *snapshots[begin : begin + _AT_ONCE]], _COPY_SECONDS)
+            if done.code != 0:
+                raise self._error(done, "did not remove snapshots")
+        done = self._restic(["prune"], _COPY_SECONDS)
+        if done.code != 0:
+            raise self._error(done, "did not remove what nothing needs any more")
+
+    def locks(self) -> list[restic_locks.Lock]:
+        """Return the locks that are held in it, or were."""
+        found = []
+        for one in self._asked("--no-lock", "list", "locks").split():
+            done = self._restic(["--no-lock", "cat", "lock", one], _ASK_SECONDS)
+            # One that is gone by now was of somebody who works.
+            if done.code == 0:
+                found.append(restic_locks.from_record(one, json.loads(done.output), seconds_of))
+        return found
+
+    def unlock(self) -> None:
+        """Remove locks that restic takes for stale; which those are has been looked at before (restic_locks)."""
+        self._asked("unlock")
 
     def _asked(self, *arguments: str) -> str:
         done = self._restic(arguments, _ASK_SECONDS)
@@ -136,7 +170,10 @@ class Repository:
     def _restic(self, arguments: Sequence[str], seconds: float, **streams: Any) -> Finished:
         try:
             return run_program(
-                ["restic", "--cache-dir", _CACHE, *arguments], seconds, env=self._environment(), **streams
+                ["restic", "--cache-dir", _CACHE, *self._options, *arguments],
+                seconds,
+                env=self._environment(),
+                **streams,
             )
         except StackError as error:
             raise RepositoryError(f"the repository {self.name}: {error}") from error
@@ -149,6 +186,8 @@ class Repository:
         said = plain(" ".join(done.errors.split()))[-400:] or done.last_line
         if done.code == _NO_REPOSITORY or "Is there a repository at the following location" in done.errors:
             return NoRepositoryError(f"there is no repository {self.name}: {said}")
+        if done.code == _LOCKED or "repository is already locked" in done.errors:
+            return LockedError(f"the repository {self.name} is locked: {said}")
         if done.code == _WRONG_PASSWORD or "wrong password or no key found" in done.errors:
             return RepositoryError(f"the repository {self.name} does not open with the password in its file: {said}")
         return RepositoryError(f"the repository {self.name} {what}: {said}")
