@@ -28,8 +28,10 @@ class Coverage:
 
     def is_due(self, now: float, period: float) -> bool:
         """Return whether a part is to be read: one a period, and a damaged one at every look."""
-        last = max(self.read.values(), default=0.0)
-        return bool(self.bad) or last > now or now - last >= period
+        if self.bad or not self.read:
+            return True
+        last = max(self.read.values())
+        return last > now or now - last >= period
 
     def after(self, part: int, now: float, trouble: str) -> Coverage:
         """Return what is known after a part was read."""

@@ -1,4 +1,4 @@
-"""Measures what is lost when a database host dies: `python tests/bench/stream_loss.py [HOST [ROUNDS]]`, on the lab's hosts.
+"""Measures what is lost when a database host of the lab dies: `python tests/bench/stream_loss.py [HOST [ROUNDS]]`.
 
 Writers commit one row after the other as quickly as the server lets them, each noting what was acknowledged to it; at a
 random moment the server is killed (-9) and kept down. What the backup host had streamed until then is read row by row:
@@ -8,6 +8,7 @@ every acknowledged row must be in it. Needs `remediate backup-verify` to have pu
 from __future__ import annotations
 
 import io
+import json
 import random
 import statistics
 import subprocess
@@ -48,7 +49,7 @@ START = f"""set -eu
 rm -rf /dev/shm/stream-loss; mkdir /dev/shm/stream-loss
 cat > /dev/shm/stream-loss.php
 password=$(sed -n 's/^DB_PASSWORD=//p' "$0")
-for me in $(seq {WRITERS}); do
+for me in $(seq $1 $(($1 + {WRITERS} - 1))); do
     printf %s "$password" | setsid php /dev/shm/stream-loss.php "$me" >/dev/null 2>&1 &
 done
 """
@@ -59,17 +60,11 @@ KILL = {
     "sed -n 's/ *mariadbd$//p')",
 }
 REVIVE = {
-    "landsraad-systemd": f"rm -f {DROP_IN}; systemctl daemon-reload; systemctl reset-failed mariadb; systemctl start mariadb",
+    "landsraad-systemd": f"rm -f {DROP_IN}; systemctl daemon-reload; systemctl reset-failed mariadb; "
+    "systemctl start mariadb",
     "landsraad": "docker update --restart=unless-stopped chom-mysql >/dev/null; docker start chom-mysql >/dev/null",
 }
 SQL = {"landsraad-systemd": "mariadb", "landsraad": "docker exec -i chom-mysql mariadb"}
-
-
-def at(host: str, command: str, given: str = "") -> bytes:
-    """Run a command on a host as root."""
-    argv = ["ssh", "-F", CONFIG, host, "sudo", "bash", "-c", f"'{command}'"] if not given else []
-    argv = argv or ["ssh", "-F", CONFIG, host, f"sudo bash -c '{command}'"]
-    return subprocess.run(argv, input=given.encode() or None, check=True, capture_output=True).stdout
 
 
 def script(host: str, text: str, *arguments: str, given: str = "") -> bytes:
@@ -119,8 +114,6 @@ def rows(log: io.BytesIO) -> set[tuple[int, int]]:
 
 def status(host: str) -> dict[str, object]:
     """Return what the stream of a host says of itself."""
-    import json
-
     found: dict[str, object] = json.loads(script(BACKUP_HOST, f"cat {STREAMS}/{host}/status.json"))
     return found
 
@@ -129,14 +122,17 @@ def measure(host: str, number: int) -> tuple[int, int]:
     """Do one round; return how many were acknowledged and how many of those are lost."""
     script(host, f"{SQL[host]} chom", given=f"CREATE OR REPLACE TABLE {TABLE} (w INT NOT NULL, n BIGINT NOT NULL);")
     before = str(status(host)["start"])
-    script(host, START, SETTINGS[host], given=f"<?php {WRITER}")
+    # Rows of another round, of which the stream may have a second copy, must not pass for those of this one.
+    first = int(time.time()) % 10_000_000 * 100
+    script(host, START, SETTINGS[host], str(first), given=f"<?php {WRITER}")
     time.sleep(random.uniform(4, 10))  # noqa: S311 - any moment
     lag = status(host)["lag"]
     start = str(status(host)["start"])
     script(host, KILL[host])
     time.sleep(3)
     try:
-        noted, there = acknowledged(host), streamed(f"{STREAMS}/{host}/{start}")
+        noted = acknowledged(host)
+        there = {one for one in streamed(f"{STREAMS}/{host}/{start}") if first <= one[0] < first + WRITERS}
     finally:
         script(host, REVIVE[host])
     all_noted = {(me, one) for me, many in noted.items() for one, _ in many}
@@ -172,8 +168,10 @@ def main() -> None:
         results.append(measure(host, number))
     wait_for(host)
     lost = [one for _, one in results]
-    print(f"{host}: {sum(one for one, _ in results)} acknowledged, {sum(lost)} lost, worst round {max(lost)}, "
-          f"median {statistics.median(lost):g}, n={rounds}")
+    print(
+        f"{host}: {sum(one for one, _ in results)} acknowledged, {sum(lost)} lost, worst round {max(lost)}, "
+        f"median {statistics.median(lost):g}, n={rounds}"
+    )
     script(host, f"{SQL[host]} chom", given=f"DROP TABLE {TABLE};")
 
 
