@@ -30,6 +30,7 @@ _ANSWER_SECONDS = 10.0
 _STALL_SECONDS = 60.0
 _TIDY_SECONDS = 600.0
 _FIRST_SECONDS = 30.0
+_NICE = 5
 _PURGED = "Could not find first log file name"
 _QUESTION = "SELECT @@gtid_binlog_pos, @@server_uid"
 
@@ -130,6 +131,9 @@ class Follower:
                     return False
                 raise StreamError(f"the stream did not begin: {said}")
             time.sleep(0.02)
+        # Reading back what has come must not keep it from coming.
+        with contextlib.suppress(OSError):
+            os.nice(_NICE)
         self._status["start"] = start
         self._tail = Tail(directory)
         return True

@@ -162,6 +162,7 @@ ExecStart=/usr/bin/python3 -B -m {_PROGRAM} {self._path("settings.json")}
 Restart=always
 RestartSec=1
 UMask=0077
+CPUWeight=1000
 NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectSystem=strict

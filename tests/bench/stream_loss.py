@@ -1,8 +1,9 @@
-"""Measures what is lost when a database host of the lab dies: `python tests/bench/stream_loss.py [HOST [ROUNDS]]`.
+"""Measures what is lost when a database host of the lab dies: `python tests/bench/stream_loss.py HOST ROUNDS RATE`.
 
-Writers commit one row after the other as quickly as the server lets them, each noting what was acknowledged to it; at a
-random moment the server is killed (-9) and kept down. What the backup host had streamed until then is read row by row:
-every acknowledged row must be in it. Needs `remediate backup-verify` to have put the streams up.
+Writers commit one row after the other at a rate (in commits a second; 0 for as quickly as the server lets them), each
+noting what was acknowledged to it; at a random moment the server is killed (-9) and kept down. What the backup host had
+streamed until then is read row by row: every acknowledged row should be in it. The server does not wait for the stream,
+so one that was acknowledged within the last milliseconds may be missing. Needs the streams of `backup-verify`.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ SETTINGS = {"landsraad-systemd": "/var/www/chom/shared/.env", "landsraad": "/opt
 DROP_IN = "/run/systemd/system/mariadb.service.d/stay-down.conf"
 #: One writer: a row, its acknowledgement noted, the next row; until the server is gone.
 WRITER = r"""
-[$me, $password] = [(int) $argv[1], trim(stream_get_contents(STDIN))];
+[$me, $pause, $password] = [(int) $argv[1], (float) $argv[2], trim(stream_get_contents(STDIN))];
 $server = new PDO("mysql:host=127.0.0.1;dbname=chom", "chom", $password, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
 $add = $server->prepare("INSERT INTO stream_loss VALUES (?, ?)");
 $log = fopen("/dev/shm/stream-loss/$me", "w");
 try {
-    for ($n = 1; ; $n++) {
+    for ($n = 1, $next = microtime(true); ; $n++) {
+        if (($left = $next - microtime(true)) > 0) usleep((int) ($left * 1e6));
+        $next = max($next + $pause, microtime(true) - 1);
         $add->execute([$me, $n]);
         fwrite($log, sprintf("%d %.6f\n", $n, microtime(true)));
     }
@@ -50,7 +53,7 @@ rm -rf /dev/shm/stream-loss; mkdir /dev/shm/stream-loss
 cat > /dev/shm/stream-loss.php
 password=$(sed -n 's/^DB_PASSWORD=//p' "$0")
 for me in $(seq $1 $(($1 + {WRITERS} - 1))); do
-    printf %s "$password" | setsid php /dev/shm/stream-loss.php "$me" >/dev/null 2>&1 &
+    printf %s "$password" | setsid php /dev/shm/stream-loss.php "$me" "$2" >/dev/null 2>&1 &
 done
 """
 KILL = {
@@ -118,19 +121,22 @@ def status(host: str) -> dict[str, object]:
     return found
 
 
-def measure(host: str, number: int) -> tuple[int, int]:
+def measure(host: str, number: int, rate: int) -> tuple[int, int]:
     """Do one round; return how many were acknowledged and how many of those are lost."""
     script(host, f"{SQL[host]} chom", given=f"CREATE OR REPLACE TABLE {TABLE} (w INT NOT NULL, n BIGINT NOT NULL);")
     before = str(status(host)["start"])
     # Rows of another round, of which the stream may have a second copy, must not pass for those of this one.
     first = int(time.time()) % 10_000_000 * 100
-    script(host, START, SETTINGS[host], str(first), given=f"<?php {WRITER}")
+    script(host, START, SETTINGS[host], str(first), str(WRITERS / rate if rate else 0), given=f"<?php {WRITER}")
     time.sleep(random.uniform(4, 10))  # noqa: S311 - any moment
     lag = status(host)["lag"]
     start = str(status(host)["start"])
+    pid = script(BACKUP_HOST, f"pgrep --full -- --result-file={STREAMS}/{host}/{start}/ || true").decode().split()
     script(host, KILL[host])
-    time.sleep(3)
     try:
+        # What is on its way still comes: the kernel has it.
+        script(BACKUP_HOST, "for one in $@; do timeout 60 tail --pid=$one -f /dev/null; done", "x", *pid)
+        time.sleep(1)
         noted = acknowledged(host)
         there = {one for one in streamed(f"{STREAMS}/{host}/{start}") if first <= one[0] < first + WRITERS}
     finally:
@@ -139,9 +145,9 @@ def measure(host: str, number: int) -> tuple[int, int]:
     moments = sorted(moment for many in noted.values() for _, moment in many)
     lost = all_noted - there
     middle = [one for one in moments if moments[0] + 1 <= one <= moments[-1] - 0.2]
-    rate = len(middle) / (middle[-1] - middle[0])
+    measured = len(middle) / (middle[-1] - middle[0])
     print(
-        f"{host} round {number}: {rate:.0f} commits/s, {len(all_noted)} acknowledged, {len(there)} in the stream, "
+        f"{host} round {number}: {measured:.0f} commits/s, {len(all_noted)} acknowledged, {len(there)} in the stream, "
         f"{len(lost)} lost, lag before {lag} s{'' if before == start else ' (new start)'}",
         flush=True,
     )
@@ -162,10 +168,11 @@ def main() -> None:
     """Measure some rounds on one host."""
     host = sys.argv[1] if len(sys.argv) > 1 else "landsraad-systemd"
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    rate = int(sys.argv[3]) if len(sys.argv) > 3 else 1500
     results = []
     for number in range(1, rounds + 1):
         wait_for(host)
-        results.append(measure(host, number))
+        results.append(measure(host, number, rate))
     wait_for(host)
     lost = [one for _, one in results]
     print(
