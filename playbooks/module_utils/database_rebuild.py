@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ansible.module_utils import database_unpack
+from ansible.module_utils import database_unpack, stream_files
 from ansible.module_utils.backup_manifest import STREAM
 from ansible.module_utils.backup_shelf import Shelf, Stored
 from ansible.module_utils.binlog_chain import Position
@@ -25,6 +25,8 @@ class Chosen:
 
     copy: Stored
     logs: Stored | None
+    #: The directory of what was streamed of this source, which may lead on further; empty for none.
+    stream: str = ""
 
 
 def rebuild(
@@ -44,9 +46,17 @@ def rebuild(
     with record.phase("checks"):
         database_unpack.check_pages(server.data)
     with record.phase("chain") as read:
-        chain = Chain.begin(logs, Position(*database_unpack.place_in_log(server.data)))
+        base = Position(*database_unpack.place_in_log(server.data))
+        chain = Chain.begin(logs, base, streamed=_streamed(chosen, mutation))
         read["bytes"] += chain.bytes
     return server, chain
+
+
+def _streamed(chosen: Chosen, mutation: Mutation) -> list[str]:
+    """Return what was streamed; not where logs were damaged on purpose: the stream would heal the damage."""
+    if not chosen.stream or mutation.kind.startswith("log_"):
+        return []
+    return [one.path for one in stream_files.best(stream_files.look(chosen.stream))]
 
 
 def _unpack(shelf: Shelf, copy: Stored, target: str, mutation: Mutation) -> int:

@@ -31,6 +31,7 @@ OPTIONS: dict[str, Any] = {
     "content_seconds": _NUMBER,
     "scratch_dir": {"type": "path", "required": True},
     "report_dir": {"type": "path", "required": True},
+    "stream_dir": _TEXT,
     "state_dirs": _PLACES,
 }
 SETTINGS: dict[str, Any] = {"type": "dict", "required": True, "options": OPTIONS}

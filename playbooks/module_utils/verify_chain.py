@@ -8,7 +8,7 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ansible.module_utils import binlog_chain, stream_files
+from ansible.module_utils import binlog_chain, stream_files, stream_log
 from ansible.module_utils.backup_manifest import BadManifestError, part_of
 from ansible.module_utils.backup_shelf import Shelf, Stored
 from ansible.module_utils.binlog_chain import Chain, LedgerRow, Position
@@ -144,16 +144,7 @@ class _Chain:
         return read_log(path, [self._base.offset] if os.path.basename(path) == self._base.file else [])
 
     def _streamed(self, one: Streamed) -> LogSummary | None:
-        """Read a file of the stream; what is not whole at its end is still on its way, or was torn by a crash."""
-        if one.size == 0:
-            return None
-        log = self._read(one.path)
-        if log.head is None and log.damage and log.damage.torn:
-            return None
-        torn = log.damage is None or log.damage.torn
-        # While a log is written to the server marks it so, and takes the mark away in what it sends.
-        sound = replace(log, size=log.sound_until, damage=None) if torn else log
-        return replace(sound, in_use=not log.ending)
+        return stream_log.read(one.path, [self._base.offset] if one.name == self._base.file else [])
 
 
 def _log_of(record: dict[str, Any]) -> LogSummary:

@@ -150,7 +150,7 @@ class Lab:
     def log_missing(self) -> None:
         """Ship the logs once more, without one in the middle, as if a source had lost it."""
         newest = json.loads(self._restic("snapshots", "--json", "--tag", "database-logs"))[-1]
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory(dir=self._kept) as place:
             self._restic("restore", newest["id"], "--target", place)
             manifest = next(Path(place).rglob("manifest.json"))
             record = json.loads(manifest.read_text(encoding="ascii"))
