@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ansible.module_utils import database_unpack
+from ansible.module_utils import database_unpack, stream_files
 from ansible.module_utils.backup_manifest import STREAM, part_of
 from ansible.module_utils.backup_shelf import Shelf, Stored
 from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.drill_mutation import Mutation
 from ansible.module_utils.drill_report import Record
-from ansible.module_utils.log_chain import BrokenChainError, Chain
+from ansible.module_utils.log_chain import BrokenChainError, Chain, Log
 from ansible.module_utils.scratch_server import ScratchServer
 
 #: How much room a restored copy takes, as a part of its size: with what the server writes.
@@ -25,6 +25,8 @@ class Chosen:
 
     copy: Stored
     logs: Stored | None
+    #: The directory of what was streamed of this source, which may lead on further; empty for none.
+    stream: str = ""
 
 
 def room_of(chosen: Chosen) -> int:
@@ -45,9 +47,10 @@ def rebuild(
     server = rebuild_from(shelf, chosen.copy, place, record, mutation)
     with record.phase("chain") as read:
         base = Position(*database_unpack.place_in_log(server.data))
-        chain = Chain.begin(logs, base) if chosen.logs else Chain.none(base)
+        streamed = _streamed(chosen, mutation)
+        chain = Chain.begin(logs, base, streamed=streamed) if chosen.logs or streamed else Chain.none(base)
         if chosen.logs:
-            _see_as_stored(chosen.logs, chain)
+            _see_as_stored(chosen.logs, [log for log in chain.logs if log.path not in streamed])
         read["bytes"] += chain.bytes
     return server, chain
 
@@ -69,12 +72,19 @@ def _log_of(copy: Stored) -> str:
     return copy.manifest.position.file if copy.manifest.position else ""
 
 
-def _see_as_stored(logs: Stored, chain: Chain) -> None:
+def _see_as_stored(logs: Stored, shipped: list[Log]) -> None:
     """See that the logs are those that were stored: the end of the last one is followed by none that would show it."""
     wanted = {part.name: part for part in logs.manifest.files}
-    for log in chain.logs:
+    for log in shipped:
         if part_of(log.path) != wanted[log.name]:
             raise BrokenChainError(f"{log.name} is not the log that was stored in {logs.manifest.id}")
+
+
+def _streamed(chosen: Chosen, mutation: Mutation) -> list[str]:
+    """Return what was streamed; not where logs were damaged on purpose: the stream would heal the damage."""
+    if not chosen.stream or mutation.kind.startswith("log_"):
+        return []
+    return [one.path for one in stream_files.best(stream_files.look(chosen.stream))]
 
 
 def _unpack(shelf: Shelf, copy: Stored, target: str, mutation: Mutation) -> int:

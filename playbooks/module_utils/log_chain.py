@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible.module_utils import binlog_chain
+from ansible.module_utils import binlog_chain, stream_log
 from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.binlog_events import BinlogError
+from ansible.module_utils.binlog_file import LogSummary, read_log
 from ansible.module_utils.host_step import StepError
 
 
@@ -45,8 +46,15 @@ class Chain:
         return cls(base, (), base, 0)
 
     @classmethod
-    def begin(cls, paths: Sequence[str], base: Position, wanted: Position | None = None) -> Chain:
-        """Read the logs from a position on; raises BrokenChainError naming what is missing or damaged."""
+    def begin(
+        cls, paths: Sequence[str], base: Position, wanted: Position | None = None, *, streamed: Sequence[str] = ()
+    ) -> Chain:
+        """Read the logs from a position on; raises BrokenChainError naming what is missing or damaged.
+
+        What was streamed goes on from what was shipped as far as it does so without a gap.
+        """
+        if streamed and wanted is None and (longer := cls._with_stream(paths, base, streamed)):
+            return longer
         try:
             found = binlog_chain.check(paths, base, wanted)
         except BinlogError as error:
@@ -54,9 +62,22 @@ class Chain:
         if not found.unbroken:
             raise BrokenChainError(found.sentence)
         places = {os.path.basename(path): path for path in paths}
-        rows = [row for row in found.ledger if base.file <= row.name <= found.reach.file]
-        logs = tuple(Log(places[row.name], row.replay_until) for row in rows)
-        return cls(base, logs, found.reach, found.reach_time)
+        return cls(base, _logs(found, places, base), found.reach, found.reach_time)
+
+    @classmethod
+    def _with_stream(cls, paths: Sequence[str], base: Position, streamed: Sequence[str]) -> Chain | None:
+        shipped = {os.path.basename(path) for path in paths}
+        tail = [path for path in streamed if os.path.basename(path) not in shipped]
+        places = {os.path.basename(path): path for path in (*paths, *tail)}
+        try:
+            logs = [_read(path, base) for path in paths]
+            logs += [log for path in tail if (log := stream_log.read(path, _marks(path, base)))]
+            found = binlog_chain.judge(logs, base)
+        except BinlogError:
+            return None
+        if not found.unbroken or found.reach.file not in {os.path.basename(path) for path in tail}:
+            return None
+        return cls(base, _logs(found, places, base), found.reach, found.reach_time)
 
     @property
     def bytes(self) -> int:
@@ -67,3 +88,16 @@ class Chain:
         """Return whether the logs lead to a position."""
         there = {log.name: log.until for log in self.logs} or {self.base.file: self.base.offset}
         return (file, offset) >= (self.base.file, self.base.offset) and offset <= there.get(file, -1)
+
+
+def _logs(found: binlog_chain.Chain, places: dict[str, str], base: Position) -> tuple[Log, ...]:
+    rows = [row for row in found.ledger if base.file <= row.name <= found.reach.file]
+    return tuple(Log(places[row.name], row.replay_until) for row in rows)
+
+
+def _marks(path: str, base: Position) -> list[int]:
+    return [base.offset] if os.path.basename(path) == base.file else []
+
+
+def _read(path: str, base: Position) -> LogSummary:
+    return read_log(path, _marks(path, base))

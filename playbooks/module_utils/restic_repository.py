@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 
+from ansible.module_utils import restic_locks
 from ansible.module_utils.controller_watch import die_with_parent
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.stack_program import Finished, StackError, plain, run_program
@@ -27,7 +28,10 @@ _COPY_SECONDS = 6 * 3600.0
 _MARK = "remediate"
 _CACHE = "/var/cache/remediate-restic"
 _INCOMPLETE = 3
+#: Snapshots that are named on one command line.
+_AT_ONCE = 500
 _NO_REPOSITORY = 10
+_LOCKED = 11
 _WRONG_PASSWORD = 12
 #: Before 0.17 the exit code is 1 for all, and the question about the location follows a server that is down as well.
 _NOT_THERE = re.compile(r"unable to open config file: .*(?:no such file or directory|does not exist|\b404\b)")
@@ -37,6 +41,10 @@ _UNREADABLE = re.compile(r"could not load snapshot|failed to load snapshot")
 
 class RepositoryError(StepError):
     """A repository, or restic itself, said no."""
+
+
+class LockedError(RepositoryError):
+    """Somebody else works in the repository, or has died in it."""
 
 
 class NoRepositoryError(RepositoryError):
@@ -73,11 +81,20 @@ class Snapshot:
 class Repository:
     """One repository by the name that people know it by."""
 
-    def __init__(self, name: str, address_file: str, password_file: str, *, cached: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        address_file: str,
+        password_file: str,
+        *,
+        cached: bool = True,
+        options: Sequence[str] = (),
+    ) -> None:
         self.name = name
         #: What restic said of snapshots that it could not read, at the last look at all of them.
         self.unreadable: list[str] = []
-        self._cache = ["--cache-dir", _CACHE] if cached else ["--no-cache"]
+        #: What every command is told, such as --no-lock.
+        self._options = [*(["--cache-dir", _CACHE] if cached else ["--no-cache"]), *options]
         self._files = {"RESTIC_REPOSITORY_FILE": address_file, "RESTIC_PASSWORD_FILE": password_file}
 
     def identity(self) -> str:
@@ -126,7 +143,7 @@ class Repository:
         """Give a big file of a snapshot to read; raises RepositoryError in the end when it was not whole."""
         with tempfile.TemporaryFile() as errors:
             with subprocess.Popen(
-                ["restic", "--quiet", *self._cache, "dump", snapshot, path],  # noqa: S607 - wherever it is
+                ["restic", "--quiet", *self._options, "dump", snapshot, path],  # noqa: S607 - wherever it is
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -152,7 +169,31 @@ class Repository:
         data = ["--read-data"] if part == "all" else [f"--read-data-subset={part}"] if part else []
         done = self._restic(["check", *data], _COPY_SECONDS)
         if done.code != 0:
-            raise self._error(done, "is damaged or locked")
+            raise self._error(done, "is damaged")
+
+    def forget(self, snapshots: Sequence[str]) -> None:
+        """Remove snapshots by their full ids, and what only they needed."""
+        for begin in range(0, len(snapshots), _AT_ONCE):
+            done = self._restic(["forget", *snapshots[begin : begin + _AT_ONCE]], _COPY_SECONDS)
+            if done.code != 0:
+                raise self._error(done, "did not remove snapshots")
+        done = self._restic(["prune"], _COPY_SECONDS)
+        if done.code != 0:
+            raise self._error(done, "did not remove what nothing needs any more")
+
+    def locks(self) -> list[restic_locks.Lock]:
+        """Return the locks that are held in it, or were."""
+        found = []
+        for one in self._asked("--no-lock", "list", "locks").split():
+            done = self._restic(["--no-lock", "cat", "lock", one], _ASK_SECONDS)
+            # One that is gone by now was of somebody who works.
+            if done.code == 0:
+                found.append(restic_locks.from_record(one, json.loads(done.output), seconds_of))
+        return found
+
+    def unlock(self) -> None:
+        """Remove locks that restic takes for stale; which those are has been looked at before (restic_locks)."""
+        self._asked("unlock")
 
     def _asked(self, *arguments: str) -> str:
         return self._done(*arguments).output
@@ -165,7 +206,7 @@ class Repository:
 
     def _restic(self, arguments: Sequence[str], seconds: float, **streams: Any) -> Finished:
         try:
-            return run_program(["restic", *self._cache, *arguments], seconds, env=self._environment(), **streams)
+            return run_program(["restic", *self._options, *arguments], seconds, env=self._environment(), **streams)
         except StackError as error:
             raise RepositoryError(f"the repository {self.name}: {error}") from error
 
@@ -177,6 +218,8 @@ class Repository:
         said = plain(" ".join(done.errors.split()))[-400:] or done.last_line
         if done.code == _NO_REPOSITORY or _NOT_THERE.search(done.errors):
             return NoRepositoryError(f"there is no repository {self.name}: {said}")
+        if done.code == _LOCKED or "repository is already locked" in done.errors:
+            return LockedError(f"the repository {self.name} is locked: {said}")
         if done.code == _WRONG_PASSWORD or "wrong password or no key found" in done.errors:
             return RepositoryError(f"the repository {self.name} does not open with the password in its file: {said}")
         kind = DamagedError if _DAMAGED.search(done.errors) else RepositoryError

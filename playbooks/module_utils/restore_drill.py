@@ -95,6 +95,7 @@ class _Drill:
         self._record = record
         self._mutation = Mutation(settings["mutation"])
         self._files = Files("", ())
+        self._stream = os.path.join(settings["stream_dir"], source["name"]) if settings["stream_dir"] else ""
 
     def run(self, place: str) -> dict[str, Any]:
         """Restore the newest copy that can be restored; return the report."""
@@ -122,7 +123,7 @@ class _Drill:
             try:
                 with self._record.phase("fetch"):
                     copy = self._shelf.read(snapshot)
-                self._restore(Chosen(copy, _going_on_from(copy, logs)), here)
+                self._restore(Chosen(copy, _going_on_from(copy, logs), self._stream), here)
             except _BAD as error:
                 self._pass_over(snapshot, error)
                 scratch_place.clear(here)
@@ -187,6 +188,9 @@ class _Drill:
         if chosen.logs and chain.logs:
             record.covered_until = chosen.logs.manifest.covered_until
             record.position = str(chain.end)
+        if chain.logs and chosen.stream and chain.logs[-1].path.startswith(chosen.stream + os.sep):
+            # What was streamed says when it was committed to the second.
+            record.covered_until = max(record.covered_until, float(chain.end_time))
 
     def _replay_and_compare(
         self, server: ScratchServer, chain: Chain, replay: Replay | ClientReplay, contents: list[Content]

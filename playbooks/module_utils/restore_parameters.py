@@ -32,6 +32,7 @@ OPTIONS: dict[str, Any] = {
     "scratch_dir": {"type": "path", "required": True},
     "report_dir": {"type": "path", "required": True},
     "metrics_file": _TEXT,
+    "stream_dir": _TEXT,
     "state_dirs": _PLACES,
 }
 SETTINGS: dict[str, Any] = {"type": "dict", "required": True, "options": OPTIONS}
