@@ -175,7 +175,7 @@ def rdb(tmp_path: Path) -> Part:
     [
         (b"rdb", 0, ""),
         (b"rdx", 0, "is not what was stored"),
-        (b"rdb", 1, r"is damaged: \[offset 9\] RDB CRC error: bad"),
+        (b"rdb", 1, r"is damaged: RDB CRC error: bad"),
     ],
 )
 def test_the_copy_of_redis_is_what_was_stored_and_whole(
@@ -304,7 +304,7 @@ def test_logs_that_are_not_those_that_were_stored_break_the_chain(
     path.write_bytes(b"log")
     base = Position("b.000001", 4)
     chain = Chain(base, (Log(str(path), 3),), Position("b.000001", 3), 1)
-    monkeypatch.setattr(database_rebuild.Chain, "begin", lambda *_: chain)
+    monkeypatch.setattr(database_rebuild.Chain, "begin", lambda *_, **__: chain)
     for name in ("prepare", "check_pages", "unpack"):
         monkeypatch.setattr(database_unpack, name, lambda *_: 0)
     monkeypatch.setattr(database_unpack, "place_in_log", lambda _: ("b.000001", 4, ""))

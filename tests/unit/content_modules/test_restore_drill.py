@@ -63,6 +63,7 @@ class World:
         self.replayed: list[tuple[str, int]] = []
         self.until = 200
         self.settings: dict[str, Any] = {
+            "stream_dir": "",
             "mutation": "",
             "rto_minutes": 30,
             "rpo_minutes": 15,
@@ -387,6 +388,8 @@ def told(tmp_path: Path) -> dict[str, Any]:
         "sources": [{**SOURCE, "name": name} for name in ("a", "b")],
         "only": "",
         "mutation": "",
+        "stream_dir": "",
+        "stream_dir": "",
         "report_dir": str(tmp_path / "reports"),
         "metrics_file": str(tmp_path / "m.prom"),
     }
