@@ -389,7 +389,6 @@ def told(tmp_path: Path) -> dict[str, Any]:
         "only": "",
         "mutation": "",
         "stream_dir": "",
-        "stream_dir": "",
         "report_dir": str(tmp_path / "reports"),
         "metrics_file": str(tmp_path / "m.prom"),
     }
