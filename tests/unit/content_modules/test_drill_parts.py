@@ -175,7 +175,7 @@ def rdb(tmp_path: Path) -> Part:
     [
         (b"rdb", 0, ""),
         (b"rdx", 0, "is not what was stored"),
-        (b"rdb", 1, r"is damaged: RDB CRC error: bad"),
+        (b"rdb", 1, "is damaged: RDB CRC error: bad"),
     ],
 )
 def test_the_copy_of_redis_is_what_was_stored_and_whole(

@@ -89,6 +89,7 @@ SET GLOBAL event_scheduler = ON;
 _FORGET = "SET GLOBAL event_scheduler = OFF; DROP DATABASE IF EXISTS lab_drill; DROP DATABASE IF EXISTS lab_empty;"
 _COPY = Path("/var/lib/remediate-lab-drill")
 _KILLS = 4
+_SMALL = 1 << 16
 _SECONDS = 300.0
 
 
@@ -174,8 +175,8 @@ class Lab:
     def pack_flipped(self) -> str:
         """A bit that has flipped in the repository is noticed."""
         with self.copied() as repository:
-            pack = max(self.data(repository), key=lambda path: path.stat().st_size)
-            flip(pack)
+            for pack in self.newest(repository):
+                flip(pack)
             return str(
                 self.told("BACKUP_BAD", address_file=self.written("address", str(repository)), fall_back=0)["reason"]
             )
@@ -183,7 +184,8 @@ class Lab:
     def pack_missing(self) -> str:
         """A file that is missing in the repository is noticed."""
         with self.copied() as repository:
-            max(self.data(repository), key=lambda path: path.stat().st_size).unlink()
+            for pack in self.newest(repository):
+                pack.unlink()
             return str(
                 self.told("BACKUP_BAD", address_file=self.written("address", str(repository)), fall_back=0)["reason"]
             )
@@ -197,10 +199,9 @@ class Lab:
     def newest_bad(self) -> str:
         """When the newest copy is bad, the one before is restored, and both are named."""
         first, newest = self.databases()[-2:]
-        began = Path(self.packs, "snapshots", first["id"]).stat().st_mtime
         with self.copied() as repository:
-            new = [path for path in self.data(repository) if path.stat().st_mtime > began + 1]
-            flip(max(new, key=lambda path: path.stat().st_size))
+            for pack in self.newest(repository):
+                flip(pack)
             report = self.told("BACKUP_BAD", address_file=self.written("address", str(repository)))
         ids = [next(tag[3:] for tag in one["tags"] if tag.startswith("id=")) for one in (first, newest)]
         demand(all(one in report["reason"] for one in ids), f"not both are named ({ids}): {report}")
@@ -367,9 +368,12 @@ class Lab:
         finally:
             shutil.rmtree(target)
 
-    def data(self, repository: Path) -> list[Path]:
-        """Return the files in which a repository has its data."""
-        return [path for path in (repository / "data").rglob("*") if path.is_file()]
+    def newest(self, repository: Path) -> list[Path]:
+        """Return the files in which a repository has what was new in the newest full copy, but for small ones."""
+        copies = self.databases()
+        since = Path(self.packs, "snapshots", copies[-2]["id"]).stat().st_mtime + 1 if len(copies) > 1 else 0.0
+        found = [path for path in (repository / "data").rglob("*") if path.is_file() and path.stat().st_mtime > since]
+        return [path for path in found if path.stat().st_size > _SMALL]
 
     def databases(self) -> list[dict[str, Any]]:
         """Return the snapshots of full copies, the oldest first."""
