@@ -50,7 +50,11 @@ class LayOut(Kind):
         if wrong := file_tree.compare(listing.entries, swap.staged):
             first = [*wrong.missing, *wrong.damaged, *wrong.changed, *wrong.added][0]
             raise StepError(f"what came back of {swap.place} is not what was stored ({first}); nothing was switched")
+        self._fit(swap)
         swap.seal()
+
+    def _fit(self, swap: TreeSwap) -> None:
+        """Make what was laid out and proven fit for this host: it is the host that it is of."""
 
 
 class Switch(Kind):
