@@ -114,9 +114,7 @@ class HostRestore:
         return plan.seconds
 
     def _notes(self, found: Found, plan: FilesPlan, there: Description) -> None:
-        found.notes.append(
-            "afterwards the binary log begins anew: run backup-create with database_hours 0 for a new copy"
-        )
+        found.notes.append("afterwards the binary log begins anew: run backup-create --database-hours 0")
         if not there.packages:
             found.notes.append(
                 "this backup does not say which packages and units the source had: make sure of them by hand"
