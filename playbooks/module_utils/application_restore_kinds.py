@@ -80,9 +80,12 @@ class Switch(Kind):
         return "; ".join(filter(None, (one.obstacle() for one in swaps_of(step, self._settings["keep"]))))
 
     def undo(self, step: Step, saved: dict[str, Any]) -> str:
-        """Put back what was there before."""
+        """Put back what was there before; what did not run with it then need not run with it now."""
         swaps = [one for one in swaps_of(step, self._settings["keep"]) if one.ready]
-        self._around(lambda: [one.back() for one in reversed(swaps)], swaps)
+        try:
+            self._around(lambda: [one.back() for one in reversed(swaps)], swaps)
+        except StackError as error:
+            return f"{step.target}, but {error}"
         return step.target
 
     def _around(self, exchange: Callable[[], list[bool]], swaps: list[TreeSwap]) -> bool:
