@@ -50,13 +50,13 @@ def down() -> None:
     say("The lab is down" + ("; the container engine it had started is stopped." if stopped else "."))
 
 
-def reset(names: list[str]) -> None:
-    """Make hosts anew, with fresh data; the others stay as they are."""
+def reset(names: list[str], *, bare: bool = False) -> None:
+    """Make hosts anew, with fresh data or bare; the others stay as they are."""
     chosen = [hosts.by_name(name) for name in names]
     if not Engine(DIRECTORY).answers() or hosts.find(HOSTS[0]) is None:
         raise LabError("The lab is not up. Bring it up first: make lab-up")
     image.ensure_host_image()
-    _renew(chosen, _keys())
+    _renew(chosen, _keys(), bare=bare)
     status()
 
 
@@ -84,19 +84,19 @@ def _keys() -> Keys:
     return keys
 
 
-def _renew(chosen: list[Host], keys: Keys) -> None:
+def _renew(chosen: list[Host], keys: Keys, *, bare: bool = False) -> None:
     """Make the chosen hosts from nothing, all at once, and write down where they are."""
     start = time.monotonic()
     say(f"Making {', '.join(host.name for host in chosen)} ...")
 
     def make(host: Host) -> None:
         hosts.remove(host)
-        hosts.create(host, keys.files_for(host.name))
+        hosts.create(host, keys.files_for(host.name), bare=bare)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(make, chosen))
         keys.write_configuration({host.name: hosts.address_of(host) for host in HOSTS})
-        list(pool.map(hosts.provision, chosen))
+        list(pool.map(lambda host: hosts.provision(host, bare=bare), chosen))
     say(f"Made in {time.monotonic() - start:.0f} s.")
 
 
@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="remove hosts, disks and network; stop the engine if `up` started it")
     commands.add_parser("status", help="one line per host")
     renew = commands.add_parser("reset", help="make hosts anew, with fresh data")
+    renew.add_argument("--bare", action="store_true", help="only Debian, and the way to the backups of the host")
     renew.add_argument("host", nargs="+", help="landsraad, landsraad-systemd or mentat")
     return parser
 
@@ -143,7 +144,7 @@ def _obey(arguments: argparse.Namespace) -> None:
         return
     with _alone():
         if arguments.command == "reset":
-            reset(arguments.host)
+            reset(arguments.host, bare=arguments.bare)
         else:
             {"up": up, "down": down}[arguments.command]()
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ansible.module_utils import backup_facts, backup_manifest, host_metrics
 from ansible.module_utils.backup_facts import Facts, Held
-from ansible.module_utils.backup_manifest import FILE, BadManifestError
+from ansible.module_utils.backup_manifest import BadManifestError
+from ansible.module_utils.backup_shelf import manifest_of
 from ansible.module_utils.host_checks import CURED, NOT_CURED, Check, check
 from ansible.module_utils.host_step import Seen, measure
 from ansible.module_utils.restic_repository import RepositoryError, Snapshot
@@ -57,14 +58,14 @@ def _look(facts: Facts, held: Held, kind: str, limit: float) -> Check:
 def _trouble(held: Held, snapshot: Snapshot) -> str:
     """Return what the snapshot lacks of what its manifest says, or nothing."""
     content = held.repository.content(snapshot.id)
-    path = next((one for one in content if os.path.basename(one) == FILE), "")
-    if not path:
+    path = manifest_of(snapshot)
+    if path not in content:
         return f"snapshot {snapshot.id[:8]} has no manifest"
     try:
         manifest = backup_manifest.read(held.repository.read(snapshot.id, path), f"snapshot {snapshot.id[:8]}")
     except BadManifestError as error:
         return str(error)
-    sizes = {os.path.basename(one): size for one, size in content.items()}
+    sizes = {os.path.basename(one): content.get(one) for one in snapshot.paths}
     wrong = [part.name for part in manifest.files if sizes.get(part.name) != part.bytes]
     return f"snapshot {snapshot.id[:8]} has not the whole of {', '.join(wrong)}" if wrong else ""
 

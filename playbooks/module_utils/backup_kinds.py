@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ansible.module_utils import backup_facts, database_content, database_copy
-from ansible.module_utils.backup_manifest import DUMP, STREAM, Manifest, part_of, this_machine
+from ansible.module_utils import backup_facts, database_content, database_copy, host_description
+from ansible.module_utils.backup_manifest import DUMP, STAGE, STREAM, Manifest, part_of, this_machine
 from ansible.module_utils.database_data import need_room, size_of
 from ansible.module_utils.fallen_services import stack_of
 from ansible.module_utils.host_run import Kind
@@ -30,7 +30,7 @@ class _Backup(Kind):
     def __init__(self, settings: dict[str, Any], stack: dict[str, Any]) -> None:
         self._settings = settings
         self._stack = stack
-        self._stage = os.path.join(settings["stage_dir"], "stage")
+        self._stage = os.path.join(settings["stage_dir"], STAGE)
 
     def _repositories(self, step: Step) -> list[Repository]:
         return [one for one in backup_facts.repositories_of(self._settings) if one.name in step.data["repositories"]]
@@ -175,7 +175,7 @@ class ShipLogs(_OfDatabase):
 
 
 class CopyFiles(_Backup):
-    """Stores files and directories: the application, its settings, certificates, how the services are laid out."""
+    """Stores files and directories: the application, its settings, certificates; and what host it was on."""
 
     def do(self, step: Step, saved: dict[str, Any]) -> bool:
         """Store them; what the inventory names and is not there is an error."""
@@ -183,7 +183,9 @@ class CopyFiles(_Backup):
         if missing := [path for path in paths if not os.path.exists(path)]:
             raise StepError(f"{', '.join(missing)} is not there; nothing was stored: correct backup_create_files")
         with self._staged(0) as directory:
-            self._store(step, self._manifest(step, time.time()), directory, list(paths))
+            described = host_description.describe().write(directory)
+            manifest = self._manifest(step, time.time(), files=(part_of(described),))
+            self._store(step, manifest, directory, [*paths, described])
         return True
 
 

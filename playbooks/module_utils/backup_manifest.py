@@ -14,6 +14,8 @@ from ansible.module_utils.host_step import StepError
 from ansible.module_utils.run_state import write_whole
 
 FILE = "manifest.json"
+#: The directory in which it is made, with what else is stored beside files of the host.
+STAGE = "stage"
 #: The kinds of snapshots, as their tags.
 DATABASE, LOGS, FILES, REDIS = "database-full", "database-logs", "files", "redis"
 STREAM = "full.mbstream"

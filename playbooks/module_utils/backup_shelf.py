@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from ansible.module_utils import backup_manifest
-from ansible.module_utils.backup_manifest import DATABASE, FILE, FILES, LOGS, REDIS, BadManifestError, Manifest
+from ansible.module_utils.backup_manifest import DATABASE, FILE, FILES, LOGS, REDIS, STAGE, BadManifestError, Manifest
 from ansible.module_utils.restic_repository import Repository, RepositoryError, Snapshot
 
 
@@ -46,14 +46,15 @@ class Shelf:
     def read(self, snapshot: Snapshot) -> Stored:
         """Return a backup with its manifest; raises RepositoryError or BadManifestError when either is not whole."""
         content = self.repository.content(snapshot.id)
-        path = next((one for one in content if os.path.basename(one) == FILE), "")
-        if not path:
+        # Only what was stored by its own path: an application may have files of the same names.
+        stored = {os.path.basename(path): path for path in snapshot.paths}
+        path = manifest_of(snapshot)
+        if path not in content:
             raise BadManifestError(f"the backup {snapshot.tag('id') or snapshot.id[:8]} has no manifest")
         manifest = backup_manifest.read(self.repository.read(snapshot.id, path), snapshot.tag("id"))
         if manifest.source != self.source:
             raise BadManifestError(f"the manifest of {manifest.id} is of {manifest.source}, not of {self.source}")
-        wanted = {part.name for part in manifest.files}
-        paths = {os.path.basename(one): one for one in content if os.path.basename(one) in wanted}
+        paths = {part.name: stored[part.name] for part in manifest.files if part.name in stored}
         short = [part.name for part in manifest.files if content.get(paths.get(part.name, "")) != part.bytes]
         if short:
             raise RepositoryError(f"the backup {manifest.id} has not the whole of {', '.join(short)}")
@@ -61,3 +62,15 @@ class Shelf:
 
     def _of(self, kind: str) -> list[Snapshot]:
         return [one for one in self._snapshots if kind in one.tags]
+
+
+def manifest_of(snapshot: Snapshot) -> str:
+    """Return the path of the manifest in a snapshot; nothing when it has none."""
+    found = [path for path in snapshot.paths if os.path.basename(path) == FILE]
+    return next((path for path in found if os.path.basename(os.path.dirname(path)) == STAGE), found[0] if found else "")
+
+
+def stored_files(snapshot: Snapshot) -> list[str]:
+    """Return the files and directories of a host that a snapshot is of, without what stands beside them."""
+    beside = os.path.dirname(manifest_of(snapshot))
+    return [path for path in snapshot.paths if os.path.dirname(path) != beside]

@@ -59,10 +59,7 @@ class Rebuild(Kind):
         with record.phase("replay") as replayed:
             replay = way(server, plan.chain.logs)
             with server.running():
-                if plan.chain.logs:
-                    replay.begin(plan.chain.base.offset)
-                    replay.until(plan.stop.file, plan.stop.offset)
-                    replayed["bytes"] += plan.chain.bytes
+                replayed["bytes"] += self._replay(plan, server, replay)
                 _check_tables(server)
                 server.rows("RESET SLAVE ALL;\n")
         _remember(self._settings["stage_dir"], record)
@@ -71,6 +68,14 @@ class Rebuild(Kind):
         shutil.rmtree(work, ignore_errors=True)
         with open(os.path.join(swap.room, _READY), "w", encoding="ascii"):
             pass
+
+    def _replay(self, plan: Plan, server: ScratchServer, replay: Replay | ClientReplay) -> int:
+        """Replay up to where the plan stops; return how many bytes of logs it was."""
+        del server
+        if plan.chain.logs:
+            replay.begin(plan.chain.base.offset)
+            replay.until(plan.stop.file, plan.stop.offset)
+        return plan.chain.bytes if plan.chain.logs else 0
 
     def _work(self, swap: Swap) -> str:
         """Return where to rebuild: beside the data, unless the server's user cannot get there from this host."""

@@ -130,9 +130,13 @@ class Repository:
 
     def content(self, snapshot: str) -> dict[str, int]:
         """Return the files of a snapshot by path, with their sizes in bytes."""
+        return {str(one["path"]): int(one.get("size", 0)) for one in self.nodes(snapshot) if one["type"] == "file"}
+
+    def nodes(self, snapshot: str) -> list[dict[str, Any]]:
+        """Return everything in a snapshot as restic describes it: path, type, mode, owner, size, time."""
         lines = self._asked("ls", "--json", snapshot).splitlines()
         entries = [json.loads(line) for line in lines if line.strip()]
-        return {str(one["path"]): int(one.get("size", 0)) for one in entries if one.get("type") == "file"}
+        return [one for one in entries if "path" in one and "type" in one]
 
     def read(self, snapshot: str, path: str) -> str:
         """Return a small text file of a snapshot."""

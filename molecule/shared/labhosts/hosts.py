@@ -33,6 +33,7 @@ DOMAIN = "chom.test"
 ENGINE_SETTINGS = "etc/docker/daemon.json"
 # In /run, so that a host that was stopped, and has lost its disk by that, does not count as ready.
 READY = "/run/lab-ready"
+BACKUP_ACCESS = "etc/remediate/backup/"
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -134,22 +135,33 @@ def _subnet() -> str:
     return run(("docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", NETWORK)).strip()
 
 
-def create(host: Host, keys: dict[str, tuple[bytes, int]]) -> None:
-    """Make the container with all its files and start it."""
+def bare_files_of(host: Host) -> dict[str, tuple[bytes, int]]:
+    """Return the files of a host that only has Debian, and what an operator copies onto it to reach its backups."""
+    common = dict(_tree(SHARED / "hosts" / "common", ""))
+    files = {**common, **dict(_tree(SHARED / "hosts" / host.tree, ""))}
+    return {path: one for path, one in files.items() if path in common or path.startswith(BACKUP_ACCESS)}
+
+
+def create(host: Host, keys: dict[str, tuple[bytes, int]], *, bare: bool = False) -> None:
+    """Make the container with all its files and start it; a bare one has none of an application, and runs none."""
     disk: tuple[str, ...] = ()
     if host.disk:
         options = ("type=tmpfs", "device=tmpfs", f"o=size={DISK_SIZE},nr_inodes={DISK_INODES},mode=0755")
         settings = [word for option in options for word in ("--opt", option)]
         run(("docker", "volume", "create", "--label", LABEL, *settings, host.container))
         disk = ("--volume", f"{host.container}:/disk")
-    run(("docker", "create", *_flags(host), *disk, image.host_image(), "/usr/local/sbin/lab-init"))
-    run(("docker", "cp", "-", f"{host.container}:/"), stdin=_archive(files_of(host) | keys))
+    files = bare_files_of(host) if bare else files_of(host)
+    units = ("--env", "LAB_UNITS=") if bare else ()
+    run(("docker", "create", *_flags(host), *units, *disk, image.host_image(), "/usr/local/sbin/lab-init"))
+    run(("docker", "cp", "-", f"{host.container}:/"), stdin=_archive(files | keys))
     run(("docker", "start", host.container))
 
 
-def provision(host: Host) -> None:
-    """Wait for the host to boot, then lay out what it is for."""
+def provision(host: Host, *, bare: bool = False) -> None:
+    """Wait for the host to boot, then lay out what it is for; a bare one stays bare, and `up` makes it whole."""
     _wait_for_boot(host)
+    if bare:
+        return
     if host.tree == "compose":
         load = ("docker", "exec", "--interactive", host.container, "docker", "import", "-", "chom/service:production")
         run(load, stdin_file=image.service_archive())
