@@ -75,7 +75,7 @@ class Fake:
 
 
 def snapshot(kind: str, made: float, name: str = "a") -> Snapshot:
-    return Snapshot(name * 64, "a", made, ("remediate", kind, "id=x"))
+    return Snapshot(name * 64, "a", made, ("remediate", kind, "id=x"), ("/s/dump.rdb", "/s/manifest.json"))
 
 
 def fresh() -> dict[str, Snapshot]:

@@ -117,9 +117,8 @@ class Fake:
 
     def snapshots(self) -> list[Snapshot]:
         other = Snapshot("b" * 64, "b", 1.0, ("remediate", "database-full"))
-        return [Snapshot("a" * 64, "a", at, ("remediate", "database-full", f"id={at:g}")) for at in (1.0, 2.0)] + [
-            other
-        ]
+        tags, paths = ("remediate", "database-full"), ("/s/full.mbstream", "/s/manifest.json")
+        return [Snapshot("a" * 64, "a", at, (*tags, f"id={at:g}"), paths) for at in (1.0, 2.0)] + [other]
 
     def content(self, _snapshot: str) -> dict[str, int]:
         return self._content
