@@ -11,6 +11,11 @@ cases_of() {
   [[ "$1" == disk_full ]] && echo 6 || echo 1
 }
 
+# Restores are tried by the tests on hosts as well; their scenarios, which take minutes each, are for `make soak`.
+is_for_soak() {
+  [[ "$1" == *_restore ]]
+}
+
 logs=.cache/tests
 others=
 failed=()
@@ -63,7 +68,7 @@ others=$!
 scenarios=(disk_full)
 for scenario in molecule/*/molecule.yml; do
   name=$(basename "$(dirname "$scenario")")
-  [[ "$name" == disk_full ]] || scenarios+=("$name")
+  [[ "$name" == disk_full ]] || is_for_soak "$name" || scenarios+=("$name")
 done
 for name in "${scenarios[@]}"; do
   CASES=${CASES:-$(cases_of "$name")} part "$name" molecule test --scenario-name "$name"
