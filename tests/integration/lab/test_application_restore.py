@@ -65,7 +65,11 @@ _SITES = {
 }
 
 
-@pytest.fixture(params=list(_SITES))
+#: In a normal run one layout; the scenario goes through both.
+_HOSTS = [*_SITES] if SOAK else ["landsraad-systemd"]
+
+
+@pytest.fixture(params=_HOSTS)
 def site(request: pytest.FixtureRequest, lab: None) -> Iterator[Site]:
     """A host with a backup of its files as they are."""
     host = LabHost(request.param)
