@@ -259,7 +259,9 @@ def installation(site: Path, *, executing: bool = True, service: bool = False) -
         )
         catalogue = Catalogue(settings.content)
         policy = (settings.storm, settings.freezes)
-        admission = Admission(ports.store, ports.switches, *policy, ports.clock, executor.hosts, catalogue.routine)
+        admission = Admission(
+            ports.store, ports.switches, *policy, ports.clock, executor.hosts, lambda: catalogue.routine
+        )
         audit = _audit(settings, database, ports.clock)
         watchers = _watchers(settings)
         opened = Installation(

@@ -13,6 +13,7 @@ from ansible.module_utils.files_plan import FilesPlan, kept_below
 from ansible.module_utils.host_checks import CURED, NOT_CURED, Check, check, stack_checks
 from ansible.module_utils.host_run import Kind
 from ansible.module_utils.host_step import HELD, Done, Found, Seen, Step, StepError, measure
+from ansible.module_utils.moments import stamp
 
 WANTED, MISSING, DAMAGED = "wanted", "files_missing", "files_damaged"
 
@@ -71,7 +72,7 @@ def decide(plan: FilesPlan, settings: dict[str, Any]) -> Found:
     differing = {path: one for path, one in plan.differences.items() if one}
     wanted = bool(settings["to"].strip())
     cause = _cause(plan, wanted=wanted)
-    found = Found(f"the files of {settings['source']} as in {plan.id} of {files_plan.stamp(plan.snapshot.made)}")
+    found = Found(f"the files of {settings['source']} as in {plan.id} of {stamp(plan.snapshot.made)}")
     if not cause:
         changed = sum(len(one.changed) + len(one.added) for one in differing.values())
         found.summary = f"nothing of {plan.id} is missing or damaged; {changed} files were changed or added since"

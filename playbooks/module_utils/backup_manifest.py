@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils import database_content
 from ansible.module_utils.database_content import Content
 from ansible.module_utils.host_step import StepError
+from ansible.module_utils.log_position import Position
 from ansible.module_utils.run_state import write_whole
 
 FILE = "manifest.json"
@@ -26,19 +27,6 @@ _BLOCK = 1 << 20
 
 class BadManifestError(StepError):
     """What stands beside a backup is not a manifest of ours."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """A place in the binary log: the file, the offset in it, and the GTID state there."""
-
-    file: str
-    offset: int
-    gtid: str = ""
-
-    def __str__(self) -> str:
-        """Return it as people write it."""
-        return f"{self.file}:{self.offset}"
 
 
 @dataclass(frozen=True)

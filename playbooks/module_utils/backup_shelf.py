@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from ansible.module_utils import backup_manifest
 from ansible.module_utils.backup_manifest import DATABASE, FILE, FILES, LOGS, REDIS, STAGE, BadManifestError, Manifest
@@ -62,6 +63,20 @@ class Shelf:
 
     def _of(self, kind: str) -> list[Snapshot]:
         return [one for one in self._snapshots if kind in one.tags]
+
+
+def first_readable(repositories: list[dict[str, Any]], source: str) -> Shelf:
+    """Return the backups of a source in the first repository that can be read; raises RepositoryError with all reasons.
+
+    Each repository is named as in the inventory: `name`, `address_file`, `password_file`.
+    """
+    troubles = []
+    for one in repositories:
+        try:
+            return Shelf(Repository(one["name"], one["address_file"], one["password_file"]), source)
+        except RepositoryError as error:
+            troubles.append(str(error))
+    raise RepositoryError(f"no repository can be read: {'; '.join(troubles) or 'none is named'}; nothing was done")
 
 
 def manifest_of(snapshot: Snapshot) -> str:

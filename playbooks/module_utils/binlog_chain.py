@@ -13,20 +13,9 @@ from dataclasses import dataclass
 from ansible.module_utils.binlog_events import BinlogError, Gtid
 from ansible.module_utils.binlog_file import LogSummary, State, numbered, read_log
 from ansible.module_utils.disk_candidate import shown
+from ansible.module_utils.log_position import Position
 
 _REMEDY = "take a new full backup now"
-
-
-@dataclass(frozen=True)
-class Position:
-    """A place in the logs: a file, an offset in it, and where it is known, the last transactions (0-1-5,1-2-7)."""
-
-    file: str
-    offset: int
-    gtid: str = ""
-
-    def __str__(self) -> str:
-        return f"{shown(self.file)}:{self.offset}"
 
 
 @dataclass(frozen=True)

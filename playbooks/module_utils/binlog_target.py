@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.binlog_events import (
     GTID,
     MAGIC,
@@ -35,6 +34,7 @@ from ansible.module_utils.binlog_events import (
 from ansible.module_utils.binlog_file import numbered
 from ansible.module_utils.binlog_statement import KINDS, does, kind_of, shortened, tokens
 from ansible.module_utils.disk_candidate import shown
+from ansible.module_utils.log_position import Position
 
 _PIECES = frozenset({QUERY, QUERY_COMPRESSED, TABLE_MAP, *ROWS})
 _AROUND = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from ansible.module_utils.backup_manifest import Position
 from ansible.module_utils.host_step import StepError
+from ansible.module_utils.log_position import Position
 from ansible.module_utils.mariadb_server import MariaDB
 from ansible.module_utils.stack_program import plain
 

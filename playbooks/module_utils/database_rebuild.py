@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from ansible.module_utils import database_unpack, stream_files
 from ansible.module_utils.backup_manifest import STREAM, part_of
 from ansible.module_utils.backup_shelf import Shelf, Stored
-from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.drill_mutation import Mutation
 from ansible.module_utils.drill_report import Record
 from ansible.module_utils.log_chain import BrokenChainError, Chain, Log
+from ansible.module_utils.log_position import Position
 from ansible.module_utils.scratch_server import ScratchServer
 
 #: How much room a restored copy takes, as a part of its size: with what the server writes.

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import stat
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils import restore_plan, scratch_place
@@ -39,7 +39,8 @@ class Rebuild(Kind):
         swap = swap_of(self._settings, step)
         if swap.done or os.path.exists(os.path.join(swap.room, _READY)):
             return False
-        plan = replace_stop(Planner({**self._settings, "to": step.data["stop"]}).plan(), step)
+        plan = Planner({**self._settings, "to": step.data["stop"]}).plan()
+        _see_approved(plan, step)
         shutil.rmtree(swap.room, ignore_errors=True)
         swap.prepare()
         need_room(swap.room, int(ROOM * plan.bytes))
@@ -103,7 +104,7 @@ class PutInPlace(Kind):
         swap = swap_of(self._settings, step)
         if not swap.done and not os.path.exists(os.path.join(swap.room, _READY)):
             raise StepError("the database was not rebuilt whole, so nothing was switched: start a new run")
-        return self._switched(swap.forth if not swap.done else lambda: False)
+        return self._switched(swap.forth)
 
     def obstacle(self, step: Step, saved: dict[str, Any]) -> str:
         """Return whether the old data are gone."""
@@ -115,11 +116,11 @@ class PutInPlace(Kind):
         self._switched(swap_of(self._settings, step).back)
         return str(self._settings["data_dir"])
 
-    def _switched(self, move: Any) -> bool:
+    def _switched(self, move: Callable[[], bool]) -> bool:
         server = MariaDB(self._stack, self._settings["service"])
         around = [one for one in self._settings["workers"] if one in server.stack.services]
         server.stack.stop([*around, server.service])
-        changed = bool(move())
+        changed = move()
         server.stack.start([server.service])
         server.wait(self._settings["answer_wait"])
         server.stack.start(around)
@@ -131,14 +132,13 @@ def swap_of(settings: dict[str, Any], step: Step) -> Swap:
     return Swap(settings["data_dir"].rstrip("/"), str(step.data["token"]))
 
 
-def replace_stop(plan: Plan, step: Step) -> Plan:
-    """Return the plan, refusing one whose copy is not the approved one."""
+def _see_approved(plan: Plan, step: Step) -> None:
+    """Raise StepError when the copy of the plan is not the approved one."""
     if plan.copy.manifest.id != step.data["backup"]:
         raise StepError(
             f"the copy that was approved, {step.data['backup']}, is not the one to restore from any more "
             f"({plan.copy.manifest.id}); nothing was done: start a new run"
         )
-    return replace(plan)
 
 
 def _is_reachable(path: str) -> bool:

@@ -1,7 +1,8 @@
 """One directory in the place of another, by renaming only: what was there stays whole beside it and can be put back.
 
 A directory that is a mount point cannot be renamed; then its entries are, one by one, within it. Killed at any moment,
-the next call goes on where the last one stopped.
+the next call goes on where the last one stopped. It moves whatever is there by then, for a directory that a server
+writes to until it is stopped; `tree_swap` exchanges exactly what was written down before, in one step.
 """
 
 from __future__ import annotations

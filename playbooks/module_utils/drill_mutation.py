@@ -86,7 +86,7 @@ class Mutation:
             place = f"{name(schema)}.{name(table)}"
             removal = [f"DELETE FROM {place} LIMIT 1"]  # noqa: S608 - names of SQL
             # A column that is not changed by this had that value: another one has another.
-            changes = [f"UPDATE IGNORE {place} SET {name(one)} = NULL LIMIT 1" for one in reversed(columns)]  # noqa: S608
+            changes = [f"UPDATE IGNORE {place} SET {name(one)} = NULL LIMIT 1" for one in reversed(columns)]  # noqa: S608 - as above
             for statement in removal if self.kind == "row_missing" else changes:
                 if server.rows(f"SET foreign_key_checks = 0; {statement}; SELECT ROW_COUNT();\n") != [["0"]]:
                     return

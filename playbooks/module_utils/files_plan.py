@@ -7,13 +7,13 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 from ansible.module_utils import file_tree
 from ansible.module_utils.backup_shelf import Shelf, stored_files
 from ansible.module_utils.file_tree import FILE, Differences, Entry
 from ansible.module_utils.host_step import StepError
+from ansible.module_utils.moments import moment_of, stamp
 from ansible.module_utils.restic_repository import Repository, RepositoryError, Snapshot, seconds_of
 from ansible.module_utils.run_state import make_private, write_whole
 
@@ -107,15 +107,12 @@ def chosen(snapshots: list[Snapshot], wanted: str) -> Snapshot:
 
 
 def _moment(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = moment_of(text)
+    if moment is None:
         raise NoFilesError(
             f"{text!r} is neither a time with its zone (2026-11-28T03:10:00Z) nor the id of a backup of the files"
         )
-    return moment.timestamp()
+    return moment
 
 
 def kept_below(path: str, keep: Iterable[str]) -> list[str]:
@@ -165,11 +162,6 @@ def nanoseconds_of(moment: str) -> int:
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
     zone = rest[len(digits) :] if rest else moment[19:]
     return round(seconds_of(whole[:19] + zone)) * 10**9 + int((digits or "0").ljust(9, "0")[:9])
-
-
-def stamp(moment: float) -> str:
-    """Return a moment as people read it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
 
 
 def words(found: FilesPlan) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils import database_content, file_tree, host_description
 from ansible.module_utils.application_restore_kinds import LayOut
-from ansible.module_utils.backup_shelf import Shelf
+from ansible.module_utils.backup_shelf import Shelf, first_readable
 from ansible.module_utils.database_content import Content
 from ansible.module_utils.database_restore_kinds import Rebuild
 from ansible.module_utils.fallen_services import stack_of
@@ -17,7 +17,7 @@ from ansible.module_utils.host_run import Kind
 from ansible.module_utils.host_step import Step, StepError
 from ansible.module_utils.log_replay import ClientReplay, Replay
 from ansible.module_utils.redis_restore import RedisRestore
-from ansible.module_utils.restic_repository import Repository, RepositoryError, Snapshot
+from ansible.module_utils.restic_repository import Snapshot
 from ansible.module_utils.restore_plan import Plan
 from ansible.module_utils.run_state import make_private, write_whole
 from ansible.module_utils.scratch_server import ScratchServer
@@ -31,13 +31,7 @@ COMPARED = "compared"
 
 def shelf_of(settings: dict[str, Any]) -> Shelf:
     """Return the first repository that can be read, with the backups of the source."""
-    troubles = []
-    for one in settings["repositories"]:
-        try:
-            return Shelf(Repository(one["name"], one["address_file"], one["password_file"]), settings["source"])
-        except RepositoryError as error:
-            troubles.append(str(error))
-    raise StepError(f"no repository can be read: {'; '.join(troubles) or 'none is named'}; nothing was done")
+    return first_readable(settings["repositories"], settings["source"])
 
 
 def description_in(shelf: Shelf, snapshot: Snapshot) -> Description:

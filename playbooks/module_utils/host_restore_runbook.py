@@ -26,6 +26,7 @@ from ansible.module_utils.host_restore_kinds import (
 )
 from ansible.module_utils.host_run import Kind
 from ansible.module_utils.host_step import NO_UNDO, Done, Found, Seen, Step, StepError, measure
+from ansible.module_utils.moments import stamp
 from ansible.module_utils.remediate_stack import StackError
 from ansible.module_utils.restore_plan import Planner
 
@@ -90,7 +91,7 @@ class HostRestore:
             seconds += self._plan_database(found, {**data, "token": token})
         if self._settings["redis_service"]:
             copies = shelf.redis()
-            newest = files_plan.stamp(copies[0].made) if copies else "none"
+            newest = stamp(copies[0].made) if copies else "none"
             found.causes[_CAUSE].append(f"Redis as of {newest}; jobs that were taken since may be done once more")
             found.steps.append(_step("restore_redis", f"Redis of {source}", data))
         found.steps.append(_step("bring_up", f"the units of {source}", {**data, "units": there.units}))

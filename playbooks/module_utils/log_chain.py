@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible.module_utils import binlog_chain, stream_log
-from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.binlog_events import BinlogError
 from ansible.module_utils.binlog_file import LogSummary, read_log
 from ansible.module_utils.host_step import StepError
+from ansible.module_utils.log_position import Position
 
 
 class BrokenChainError(StepError):

@@ -9,18 +9,18 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ansible.module_utils import binlog_target
 from ansible.module_utils.backup_manifest import STREAM, BadManifestError
-from ansible.module_utils.backup_shelf import Shelf, Stored
-from ansible.module_utils.binlog_chain import Position
+from ansible.module_utils.backup_shelf import Shelf, Stored, first_readable
 from ansible.module_utils.binlog_events import BinlogError
 from ansible.module_utils.binlog_target import Target
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.log_chain import BrokenChainError, Chain
-from ansible.module_utils.restic_repository import Repository, RepositoryError
+from ansible.module_utils.log_position import Position
+from ansible.module_utils.moments import moment_of, stamp
+from ansible.module_utils.restic_repository import RepositoryError
 from ansible.module_utils.run_state import make_private, write_whole
 
 #: What restores of this host have not measured yet: bytes in a second, on a small host.
@@ -64,7 +64,7 @@ class Planner:
 
     def plan(self) -> Plan:
         """Return the plan; raises NoPlanError, or what a repository says."""
-        shelf = self._shelf()
+        shelf = first_readable(self._settings["repositories"], self._settings["source"])
         paths = self._logs(shelf)
         trouble: Exception = NoPlanError(f"{shelf.repository.name} has no full copy of the database of {shelf.source}")
         for snapshot in shelf.databases():
@@ -77,23 +77,12 @@ class Planner:
                 trouble = error if isinstance(trouble, NoPlanError) else trouble
         raise NoPlanError(f"{trouble}; nothing was done")
 
-    def _shelf(self) -> Shelf:
-        troubles = []
-        for one in self._settings["repositories"]:
-            try:
-                repository = Repository(one["name"], one["address_file"], one["password_file"])
-                return Shelf(repository, self._settings["source"])
-            except RepositoryError as error:
-                troubles.append(str(error))
-        raise NoPlanError(f"no repository can be read: {'; '.join(troubles) or 'none is named'}; nothing was done")
-
     def _from(self, shelf: Shelf, copy: Stored, paths: Sequence[str]) -> Plan:
         place = copy.manifest.position
         if place is None:
             raise BadManifestError(f"the manifest of {copy.manifest.id} has no position")
-        base = Position(place.file, place.offset, place.gtid)
-        target = self._target(paths, base)
-        chain = Chain.begin(paths, base, target.position if target else None) if paths else Chain.none(base)
+        target = self._target(paths, place)
+        chain = Chain.begin(paths, place, target.position if target else None) if paths else Chain.none(place)
         return Plan(shelf, copy, chain, target, self._predicted(copy, chain))
 
     def _target(self, paths: Sequence[str], base: Position) -> Target | None:
@@ -164,25 +153,21 @@ def _is_binlog(path: str) -> bool:
 
 
 def _moment(text: str) -> int:
-    """Return a moment in seconds since 1970; one without a time zone is refused: whose would it be."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    """Return a moment in seconds since 1970; raises NoPlanError."""
+    moment = moment_of(text)
+    if moment is None:
         raise NoPlanError(
             f"{text!r} is neither a time with its zone (2026-11-28T03:10:00Z), nor a position "
             "(mariadb-bin.000002:1234), nor a statement (before DROP TABLE shop.orders); nothing was done"
         )
-    return int(moment.timestamp())
+    return int(moment)
 
 
 def words(plan: Plan) -> list[str]:
     """Return the plan as evidence for people."""
     manifest = plan.copy.manifest
-    made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest.made))
     said = [
-        f"from {manifest.id} of {made} in {plan.shelf.repository.name}, {plan.bytes >> 20} MiB",
+        f"from {manifest.id} of {stamp(manifest.made)} in {plan.shelf.repository.name}, {plan.bytes >> 20} MiB",
         f"then {plan.chain.bytes >> 10} KiB of {len(plan.chain.logs)} binary logs up to {plan.stop}",
         f"about {plan.seconds / 60:.1f} min until it can be switched",
     ]

@@ -46,7 +46,7 @@ class ScratchServer:
         for directory in (self.data, self.relay, self._run):
             _give_to_server(directory)
         # The application's probe is another user, and comes through to the socket.
-        os.chmod(self._run, 0o711)  # noqa: S103
+        os.chmod(self._run, 0o711)  # noqa: S103 - who asks comes through to the socket
         with (
             open(self._said, "wb") as said,
             subprocess.Popen(

@@ -11,7 +11,7 @@ from typing import Any
 from ansible.module_utils import binlog_chain, stream_files, stream_log
 from ansible.module_utils.backup_manifest import BadManifestError, part_of
 from ansible.module_utils.backup_shelf import Shelf, Stored
-from ansible.module_utils.binlog_chain import Chain, LedgerRow, Position
+from ansible.module_utils.binlog_chain import Chain, LedgerRow
 from ansible.module_utils.binlog_events import BinlogError, Damage, Gtid
 from ansible.module_utils.binlog_file import LogSummary, Mark, State, numbered, read_log
 from ansible.module_utils.restic_repository import RepositoryError
@@ -72,14 +72,14 @@ class _Chain:
         position = copy.manifest.position
         if position is None:
             raise BadManifestError(f"the full copy {copy.manifest.id} does not say where it is in the log")
-        self._base = Position(position.file, position.offset, position.gtid)
+        self._base = position
 
     def look(self, streamed: list[Streamed]) -> ChainFacts:
         """Read logs and stream."""
         made = self._copy.manifest.made
         if self._logs is None:
             return ChainFacts("", made, self._copy.manifest.covered_until, position=str(self._base))
-        shipped = self._shipped()
+        shipped = self._shipped(self._logs)
         # A copy that is newer than the newest shipment has nothing after it yet.
         covered = self._copy.manifest.covered_until
         chain = Chain(True, "", (), self._base, int(covered))
@@ -102,10 +102,8 @@ class _Chain:
         trouble = "" if chain.unbroken else chain.sentence
         return ChainFacts(trouble, made, covered, position=str(chain.reach), ledger=chain.ledger)
 
-    def _shipped(self) -> list[LogSummary]:
+    def _shipped(self, logs: Stored) -> list[LogSummary]:
         """Fetch the logs from the copy's on, and read them; raises RepositoryError when one is not what was stored."""
-        logs = self._logs
-        assert logs is not None  # noqa: S101 - asked by the caller
         stem, first = numbered(self._base.file)
         wanted = [part for part in logs.manifest.files if _follows(part.name, stem, first)]
         if (before := self._read_before()) is not None:

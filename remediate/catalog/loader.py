@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 
 from remediate.catalog.arguments import given_by_people, read_arguments
@@ -28,8 +29,9 @@ class Catalogue:
         """The ids of all runbooks."""
         return tuple(self._roles)
 
+    @cached_property
     def routine(self) -> frozenset[str]:
-        """Return the ids of runbooks that are routine; one whose card has problems is not."""
+        """The ids of runbooks that are routine, read once: every run asks. One whose card has problems is none."""
         problems = Problems()
         read = (_read(role, self._roles, problems) for role in self._roles.values())
         return frozenset(runbook.id for runbook in read if runbook and runbook.routine)

@@ -89,13 +89,13 @@ class World:
     @property
     def routine(self) -> frozenset[str]:
         """The runbooks that are routine."""
-        return Catalogue(self.content).routine()
+        return Catalogue(self.content).routine
 
     def another_process(self) -> Remediation:
         """The engine of one more command on the same site."""
         known = Catalogue(self.content)
         asked = (self.store, self.switches, self.policy, self.freezes, self.clock)
-        admission = Admission(*asked, self.executor.hosts, known.routine)
+        admission = Admission(*asked, self.executor.hosts, lambda: known.routine)
         joined = ports(
             executor=self.executor,
             store=self.store,

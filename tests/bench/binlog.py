@@ -20,9 +20,10 @@ ROOT = Path(__file__).parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "playbooks" / "module_utils"))
 sys.path.insert(0, str(ROOT))
 
-from ansible.module_utils.binlog_chain import Position, check  # noqa: E402
+from ansible.module_utils.binlog_chain import check  # noqa: E402  # found by the path that was just added
+from ansible.module_utils.log_position import Position  # noqa: E402  # found by the path that was just added
 
-from tests import binlogs  # noqa: E402
+from tests import binlogs  # noqa: E402  # found by the path that was just added
 
 MEGABYTES = int(os.environ.get("BENCH_MEGABYTES", "200"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))

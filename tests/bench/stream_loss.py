@@ -22,7 +22,13 @@ import ansible.module_utils
 ROOT = Path(__file__).parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "playbooks" / "module_utils"))
 
-from ansible.module_utils.binlog_events import TABLE_MAP, DamageError, events, read_format, table_map  # noqa: E402
+from ansible.module_utils.binlog_events import (  # noqa: E402  # found by the path that was just added
+    TABLE_MAP,
+    DamageError,
+    events,
+    read_format,
+    table_map,
+)
 
 WRITERS = 24
 WRITE_ROWS = 23

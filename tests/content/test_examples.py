@@ -103,7 +103,7 @@ def test_the_rules_about_recovery_ask_for_series_that_there_are() -> None:
 
     assert asked
     assert asked <= shown()
-    assert {"DrillFailed", "DrillOverdue", "RecoverablePointTooOld"} <= names
+    assert {"DrillFailed", "DrillOverdue", "DrillLosesTooMuch"} <= names
     assert all(
         rule["labels"]["severity"].startswith("SEV") and rule["annotations"]["summary"] for rule in group["rules"]
     )

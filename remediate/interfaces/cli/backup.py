@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from remediate.domain.report import Verdict
+from remediate.interfaces.cli.document import print_each
 from remediate.interfaces.cli.noun import Noun
 from remediate.interfaces.cli.plan_text import measure_lines
 from remediate.interfaces.cli.runbook import runbook_command
@@ -45,14 +45,13 @@ def list_command(path: Path, *, as_json: bool) -> int:
     """List what is known of backups."""
     with opened(path, executing=False) as site:
         found = site.backups()
-    if as_json:
-        click.echo(json.dumps([_document(one) for one in found], indent=2))
-        return 0
-    for one in found:
-        for line in _lines(one):
-            click.echo(line)
-    if not found:
-        click.echo("Nothing is known of backups: `remediate backup verify` looks at them.")
+    print_each(
+        found,
+        _document,
+        _lines,
+        as_json=as_json,
+        nothing="Nothing is known of backups: `remediate backup verify` looks at them.",
+    )
     return 0
 
 

@@ -1,11 +1,16 @@
-"""A run as one JSON document, for machines."""
+"""JSON documents, for machines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import click
 
 from remediate.domain.run import PhaseRecord, Run, Transition
+
+_Thing = TypeVar("_Thing")
 
 
 def run_document(
@@ -23,3 +28,22 @@ def run_document(
         },
         indent=2,
     )
+
+
+def print_each(
+    found: Sequence[_Thing],
+    document: Callable[[_Thing], object],
+    lines: Callable[[_Thing], Iterable[str]],
+    *,
+    as_json: bool,
+    nothing: str,
+) -> None:
+    """Print things as one JSON document, or each by its lines; `nothing` is what a person reads when there are none."""
+    if as_json:
+        click.echo(json.dumps([document(one) for one in found], indent=2))
+        return
+    for one in found:
+        for line in lines(one):
+            click.echo(line)
+    if not found:
+        click.echo(nothing)

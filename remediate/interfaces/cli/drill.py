@@ -15,6 +15,7 @@ from remediate.domain.drill import RESTORE_TEST, Drill, Trend, evidence, exit_co
 from remediate.domain.report import DrillVerdict
 from remediate.domain.run import Run
 from remediate.errors import UsageError
+from remediate.interfaces.cli.document import print_each
 from remediate.interfaces.cli.noun import Noun
 from remediate.interfaces.cli.runbook import runbook_command, show_end
 from remediate.interfaces.cli.site import opened
@@ -59,13 +60,8 @@ def list_command(path: Path, source: str, limit: int, *, as_json: bool) -> int:
     """List drills."""
     with opened(path, executing=False) as site:
         found = site.drills(source=source, limit=limit)
-    if as_json:
-        click.echo(json.dumps([_document(one) for one in found], indent=2))
-        return 0
-    for one in found:
-        click.echo(_line(one))
-    if not found:
-        click.echo("No drill was made: `remediate drill run` makes one.")
+    nothing = "No drill was made: `remediate drill run` makes one."
+    print_each(found, _document, lambda one: [_line(one)], as_json=as_json, nothing=nothing)
     return 0
 
 

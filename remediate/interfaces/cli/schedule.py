@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 
 from remediate.engine.schedule_book import ScheduleStanding
+from remediate.interfaces.cli.document import print_each
 from remediate.interfaces.cli.progress import Progress
 from remediate.interfaces.cli.runbook import asker, follow, show_end
 from remediate.interfaces.cli.site import opened
@@ -31,14 +31,13 @@ def list_command(path: Path, *, as_json: bool) -> int:
     """List schedules."""
     with opened(path, executing=False) as site:
         found = site.schedules()
-    if as_json:
-        click.echo(json.dumps([_document(one) for one in found], indent=2))
-        return 0
-    for one in found:
-        for line in _lines(one):
-            click.echo(line)
-    if not found:
-        click.echo("Nothing is run by itself: see docs/how-to/schedules-and-drills.md.")
+    print_each(
+        found,
+        _document,
+        _lines,
+        as_json=as_json,
+        nothing="Nothing is run by itself: see docs/how-to/schedules-and-drills.md.",
+    )
     return 0
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.integration.lab.hosts import ROOT, SOAK, LabHost, Remediate
+from tests.integration.lab.hosts import SOAK, LabHost, Remediate
+from tests.integration.lab.phases import Phases, new_run
 
 pytestmark = pytest.mark.lab
 
 ROUNDS = 20 if SOAK else 2
-_BIN = ROOT / ".venv/bin"
 
 #: Writes numbered rows, one commit each, and drops a table in the middle; prints what was committed and where.
 _WRITER = r"""
@@ -54,7 +52,7 @@ print(json.dumps({"rows": rows, "places": places, "dropped": [dropped]}))
 
 @dataclass(frozen=True)
 class Database:
-    """The database of a lab host, and the runbook's phases on it."""
+    """The database of a lab host, and the runbook that restores it."""
 
     host: LabHost
     client: tuple[str, ...]
@@ -64,22 +62,10 @@ class Database:
         words = " ".join([*self.client, "--batch", "--skip-column-names"])
         return self.host.run(words, script=f"{statement};\n").splitlines()
 
-    def phase(self, name: str, run: str, **inputs: str) -> subprocess.CompletedProcess[str]:
-        """Do one phase as `ansible-playbook` does it by hand."""
-        values = {"remediate_phase": name, "database_restore_run_id": run}
-        values |= {f"database_restore_{key}": value for key, value in inputs.items()}
-        own = {"ANSIBLE_HOME": f"{ROOT}/.cache/ansible", "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{ROOT}/.lab/cp"}
-        command = [str(_BIN / "ansible-playbook"), "-i", "inventory/lab", "--limit", self.host.name]
-        command += ["playbooks/database_restore.yml", "--extra-vars", json.dumps(values)]
-        return subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, timeout=600, check=False
-        )
-
-    def done(self, name: str, run: str, **inputs: str) -> str:
-        """Do one phase that must succeed."""
-        finished = self.phase(name, run, **inputs)
-        assert finished.returncode == 0, finished.stdout[-3000:]
-        return finished.stdout
+    @property
+    def restore(self) -> Phases:
+        """The phases of the runbook on this host."""
+        return Phases("database_restore", self.host)
 
 
 _DATABASES = {
@@ -125,13 +111,13 @@ def test_every_target_is_met_exactly_and_a_rollback_brings_the_present_back(data
     written = json.loads(database.host.python(f"import sys\nsys.argv = {arguments!r}\n{_WRITER}"))
     present = database.ask("SELECT COUNT(*), MAX(seq) FROM chom.watermark")
 
-    for number, (wanted, last, there) in enumerate(_targets(written)):
-        run = f"target-{time.time_ns()}-{number}"
-        database.done("snapshot", run, to=wanted)
-        database.done("fix", run, to=wanted)
+    for wanted, last, there in _targets(written):
+        run = new_run("target")
+        database.restore.done("snapshot", run, to=wanted)
+        database.restore.done("fix", run, to=wanted)
         assert database.ask("SELECT COUNT(*), MAX(seq) FROM chom.watermark") == [f"{last}\t{last}"], wanted
         assert (database.ask('SHOW TABLES FROM chom LIKE "doomed"') == ["doomed"]) is there, wanted
-        database.done("rollback", run)
+        database.restore.done("rollback", run)
         assert database.ask("SELECT COUNT(*), MAX(seq) FROM chom.watermark") == present, wanted
 
 
@@ -148,7 +134,7 @@ def test_every_target_is_met_exactly_and_a_rollback_brings_the_present_back(data
 def test_what_cannot_be_reached_is_an_error_and_nothing_is_changed(database: Database, wanted: str, said: str) -> None:
     before = database.ask("SELECT @@gtid_binlog_state; SHOW TABLES FROM chom")
 
-    refused = database.phase("diagnose", "", to=wanted)
+    refused = database.restore.phase("diagnose", "", to=wanted)
 
     assert refused.returncode != 0
     assert said in refused.stdout, refused.stdout[-2000:]

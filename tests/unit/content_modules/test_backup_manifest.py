@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import backup_manifest
-from ansible.module_utils.backup_manifest import BadManifestError, Manifest, Part, Position, part_of, read
+from ansible.module_utils.backup_manifest import BadManifestError, Manifest, Part, part_of, read
 from ansible.module_utils.backup_shelf import Shelf
 from ansible.module_utils.database_content import Content, Table
+from ansible.module_utils.log_position import Position
 from ansible.module_utils.restic_repository import RepositoryError, Snapshot
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import stream_files, verify_chain
-from ansible.module_utils.backup_manifest import DATABASE, LOGS, Manifest, Position, part_of
+from ansible.module_utils.backup_manifest import DATABASE, LOGS, Manifest, part_of
 from ansible.module_utils.backup_shelf import Stored
+from ansible.module_utils.log_position import Position
 from ansible.module_utils.restic_repository import RepositoryError, Snapshot
 from ansible.module_utils.verify_chain import ChainFacts
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.log_chain import BrokenChainError, Chain
+from ansible.module_utils.log_position import Position
 
 from tests import binlogs
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.binlog_chain import Chain, Position, Window, check, recoverable_window
+from ansible.module_utils.binlog_chain import Chain, Window, check, recoverable_window
 from ansible.module_utils.binlog_events import BinlogError, EncryptedError
+from ansible.module_utils.log_position import Position
 
 from tests import binlogs
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.binlog_target import Target, TargetError, at_position, at_time, before_statement
+from ansible.module_utils.log_position import Position
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 from ansible.module_utils import database_rebuild, database_unpack, drill_parts
 from ansible.module_utils.backup_manifest import STREAM, Manifest, Part, part_of
-from ansible.module_utils.backup_manifest import Position as Place
 from ansible.module_utils.backup_shelf import Stored
-from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.database_rebuild import Chosen, room_of
 from ansible.module_utils.database_unpack import BadCopyError, check_pages, unpack
 from ansible.module_utils.drill_mutation import KINDS, Mutation
@@ -20,6 +18,8 @@ from ansible.module_utils.drill_parts import Files, ProbeError, check_redis, fet
 from ansible.module_utils.drill_report import Record
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.log_chain import BrokenChainError, Chain, Log
+from ansible.module_utils.log_position import Position
+from ansible.module_utils.log_position import Position as Place
 from ansible.module_utils.restic_repository import Snapshot
 from ansible.module_utils.restore_parameters import OPTIONS
 from ansible.module_utils.stack_program import Finished

@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 from ansible.module_utils import database_content, drill_report, restore_drill, restore_test_runbook, scratch_place
 from ansible.module_utils.backup_manifest import Manifest, Part
-from ansible.module_utils.backup_manifest import Position as Place
 from ansible.module_utils.backup_shelf import Stored
-from ansible.module_utils.binlog_chain import Position
 from ansible.module_utils.database_content import Content, Table
 from ansible.module_utils.database_unpack import BadCopyError, place_in_log, prepare
 from ansible.module_utils.drill_mutation import KINDS
@@ -23,6 +21,8 @@ from ansible.module_utils.drill_report import Record
 from ansible.module_utils.host_checks import CANNOT_TELL, CURED, NOT_CURED
 from ansible.module_utils.host_step import Done, Step, StepError
 from ansible.module_utils.log_chain import BrokenChainError, Chain, Log
+from ansible.module_utils.log_position import Position
+from ansible.module_utils.log_position import Position as Place
 from ansible.module_utils.log_replay import ClientReplay, Replay, ReplayError, ServerCrashError
 from ansible.module_utils.restic_repository import DamagedError, RepositoryError, Snapshot
 from ansible.module_utils.restore_test_runbook import RestoreTest

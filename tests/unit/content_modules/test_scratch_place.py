@@ -92,11 +92,13 @@ def server(tmp_path: Path) -> Iterator[None]:
     (data / "shop").mkdir(parents=True)
     program = tmp_path / "mariadbd"
     program.symlink_to(sys.executable)
-    process = subprocess.Popen(
-        [str(program), "-c", "input()", f"--datadir={tmp_path}/told"], cwd=data, stdin=subprocess.PIPE
-    )
-    yield
-    process.communicate(b"\n")
+    command = [str(program), "-c", "print(flush=True); input()", f"--datadir={tmp_path}/told"]
+    with subprocess.Popen(command, cwd=data, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        # Only a program that has begun has the name that is looked for.
+        process.stdout.readline()
+        yield
+        process.communicate(b"\n")
 
 
 @pytest.mark.parametrize("place", ["data", "data/shop", ".", "told", "told/below", "link", "link/shop"])
@@ -109,5 +111,10 @@ def test_where_a_server_has_its_data_and_above_and_below_is_refused(tmp_path: Pa
 
 @pytest.mark.usefixtures("server")
 def test_beside_a_server_there_is_room(tmp_path: Path) -> None:
-    refuse_servers_place(str(tmp_path / "data-of-another"))
-    refuse_servers_place(str(tmp_path / "scratch" / "a"))
+    refused = []
+    for place in ("data-of-another", "scratch/a", "data"):
+        try:
+            refuse_servers_place(str(tmp_path / place))
+        except NotAScratchPlaceError:
+            refused.append(place)
+    assert refused == ["data"]
