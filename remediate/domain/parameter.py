@@ -56,7 +56,7 @@ def _typed(parameter: Parameter, value: object) -> ParameterValue:
     refuse_templates(converted)
     _refuse_out_of_range(parameter, converted)
     if parameter.choices and converted not in parameter.choices:
-        raise ValueError(f"{converted!r} is none of {', '.join(map(str, parameter.choices))}")
+        raise ValueError(f"{converted!r} is none of {choices_in_words(parameter)}")
     return converted
 
 
@@ -157,3 +157,8 @@ _CONVERTERS: Mapping[ParameterType, Callable[[object], ParameterValue]] = {
     "path": _path,
     "dict": _mapping,
 }
+
+
+def choices_in_words(parameter: Parameter) -> str:
+    """Return what may be chosen, as people read it; an empty text is seen by its quotes."""
+    return ", ".join(str(choice) or "''" for choice in parameter.choices)

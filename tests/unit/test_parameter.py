@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediate.domain.parameter import checked_parameters, refuse_templates
-from remediate.domain.runbook import ParameterType, ParameterValue
+from remediate.domain.parameter import checked_parameters, choices_in_words, refuse_templates
+from remediate.domain.runbook import Parameter, ParameterType, ParameterValue
 from tests.builders import parameter
 
 DECLARED = {
@@ -258,3 +258,9 @@ def test_template_markers_are_found_at_any_depth(kind: ParameterType, value: Par
     declared = {"tidy_shelf_x": parameter("tidy_shelf_x", kind)}
 
     assert checked_parameters(declared, "tidy_shelf", {"x": value}) == ({}, ("x: template markers are not accepted",))
+
+
+def test_an_empty_choice_is_seen() -> None:
+    declared = Parameter(name="tidy_shelf_side", type="str", description="Side", choices=("", "left", 0))
+
+    assert choices_in_words(declared) == "'', left, 0"

@@ -9,7 +9,7 @@ import click
 
 from remediate.catalog.discovery import content_directories
 from remediate.catalog.loader import Catalogue
-from remediate.domain.parameter import short_name
+from remediate.domain.parameter import choices_in_words, short_name
 from remediate.domain.runbook import Cause, Parameter, Rollback, Runbook
 from remediate.interfaces.cli.text import span
 
@@ -61,6 +61,6 @@ def _terms(cause: Cause) -> str:
 
 def _parameter_lines(parameter: Parameter, role: str) -> Iterator[str]:
     default = "" if parameter.default is None else f", default {parameter.default}"
-    choices = f", one of {', '.join(map(str, parameter.choices))}" if parameter.choices else ""
+    choices = f", one of {choices_in_words(parameter)}" if parameter.choices else ""
     yield f"  {short_name(parameter.name, role):22} {parameter.type}{choices}{default}"
     yield f"  {'':22} {parameter.description}"
