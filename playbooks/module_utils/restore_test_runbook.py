@@ -99,7 +99,11 @@ def _source(settings: dict[str, Any], name: str) -> dict[str, Any]:
     for one in settings["sources"]:
         if one["name"] == name:
             return dict(one)
-    known = ", ".join(one["name"] for one in settings["sources"]) or "none"
+    if not settings["sources"]:
+        raise StepError(
+            "the inventory names no backups that this host could restore; nothing was done: set restore_test_sources"
+        )
+    known = ", ".join(one["name"] for one in settings["sources"])
     raise StepError(f"this host has no backups of {name!r}; nothing was done: it knows {known}")
 
 

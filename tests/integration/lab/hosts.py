@@ -72,8 +72,8 @@ class LabHost:
         return int(self.run("df --output=pcent /disk | tail -1").rstrip("%"))
 
     def health(self) -> int:
-        """The status of the application's readiness."""
-        return int(self.run("curl -s -m 10 -o /dev/null -w %{http_code} http://127.0.0.1/health/ready"))
+        """The status of the application's readiness, or 0 when there is no answer."""
+        return int(self.run("curl -s -m 10 -o /dev/null -w %{http_code} http://127.0.0.1/health/ready || true"))
 
     def tree(self) -> dict[str, list[Any]]:
         """Everything about all files that do not change by themselves."""

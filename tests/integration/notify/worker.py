@@ -38,7 +38,9 @@ class Telling:
 
     def send(self, notice: Notice, person: Person) -> None:
         del person
-        print(notice.key, flush=True)
+        # One write: print would write the line and its end apart, and another channel's thread could come between them.
+        sys.stdout.write(f"{notice.key}\n")
+        sys.stdout.flush()
 
 
 def shown(error: RemediateError) -> None:
