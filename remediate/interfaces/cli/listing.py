@@ -7,7 +7,6 @@ every card takes longer than the whole command may, and what was checked once st
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,12 @@ import click
 from remediate import __version__
 from remediate.catalog.discovery import content_directories
 from remediate.catalog.fingerprint import catalogue_fingerprint
+from remediate.interfaces.cli import kept
 
 if TYPE_CHECKING:
     from remediate.domain.runbook import Runbook
+
+_NAME = "list.json"
 
 
 @click.command("list", help="List the runbooks.")
@@ -53,31 +55,23 @@ def _line(runbook: Runbook) -> str:
     return f"{runbook.id:22} {promise}  {len(runbook.causes):2} causes  {runbook.title}"
 
 
-def _place() -> Path:
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "remediate" / "list.json"
-
-
 def _kept(site: Path) -> list[str]:
     """Return the lines that were made from exactly these documents by this version; none when there are none."""
     try:
-        kept = json.loads(_place().read_text(encoding="utf-8"))
-        lines = (
-            kept["lines"] if kept["made_from"] == catalogue_fingerprint(content_directories(site), __version__) else ()
-        )
+        before = json.loads(kept.read(_NAME) or "{}")
+        lines = before["lines"] if before["made_from"] == _made_from(site) else ()
         return [str(line) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # nothing kept, or not by us: it is made again
+    except (OSError, ValueError, KeyError, TypeError):  # nothing kept, or not by us: it is made again
         return []
 
 
 def _keep(site: Path, lines: list[str]) -> None:
-    """Keep the lines for the next time; without a place to keep them the next time is only slower."""
     try:
-        place = _place()
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made_from = catalogue_fingerprint(content_directories(site), __version__)
-        written = place.with_name(f".{place.name}.{os.getpid()}")
-        written.write_text(json.dumps({"made_from": made_from, "lines": lines}), encoding="utf-8")
-        written.replace(place)
-    except (OSError, RuntimeError):
+        made_from = _made_from(site)
+    except OSError:  # a document went away since it was read: the next call names the problem
         return
+    kept.write(_NAME, json.dumps({"made_from": made_from, "lines": lines}))
+
+
+def _made_from(site: Path) -> str:
+    return catalogue_fingerprint(content_directories(site), __version__)

@@ -13,6 +13,7 @@ import click
 
 from remediate.catalog.discovery import content_directories, find_runbooks, find_site, readme_title
 from remediate.errors import EngineFailure, RemediateError, UnknownRunbook
+from remediate.interfaces.cli import help_page
 
 #: name -> (module below this package, what the list of commands says about it)
 _COMMANDS = {
@@ -77,6 +78,13 @@ class Commands(click.Group):
                 next_step=f"{hint}see `remediate list` and `remediate --help`",
             )
         return super().resolve_command(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Make the page of `--help`; where nothing else was asked for, it is kept for the next time."""
+        page = super().get_help(ctx)
+        if sys.argv[1:] in help_page.ASKING:
+            help_page.keep_page(page)
+        return page
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the two lists from what is known without loading."""
