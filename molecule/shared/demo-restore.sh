@@ -20,12 +20,12 @@ after=$(counted)
 echo "orders: $before before, $after now"
 [[ "$after" -ge $((before + orders)) ]] || { echo "the application should have taken $orders orders" >&2; exit 1; }
 
-say "A backup that has them: remediate backup-create --limit $source --set logs_minutes=2"
+say "A backup that has them: remediate backup-create --limit $source --set logs_minutes=2 --set files_hours=0"
 # Tried a moment ago, nothing is due yet: it is in two minutes at most.
 ends=$((SECONDS + 180))
 until on "$source" sudo find /var/backups/remediate/snapshots -type f -newermt "@$began" 2>/dev/null | grep --quiet .; do
   [[ "$SECONDS" -lt "$ends" ]] || { echo "a backup should have been made" >&2; exit 1; }
-  remediate "${site[@]}" backup-create --limit "$source" --yes --set logs_minutes=2
+  remediate "${site[@]}" backup-create --limit "$source" --yes --set logs_minutes=2 --set files_hours=0
   sleep 5
 done
 

@@ -31,8 +31,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from remediate.adapters.ansible.environment import ansible_environment
-from remediate.adapters.ansible.executor import IDLE_SECONDS
 from remediate.adapters.ansible.processes import descendants
+from remediate.adapters.ansible.sessions import IDLE_SECONDS
 from remediate.catalog.settings import AnsibleSettings
 
 ROOT = Path(__file__).parents[2]

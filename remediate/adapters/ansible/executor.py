@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Event, Lock, Timer
-from time import monotonic
+from threading import Event
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,7 +21,7 @@ from remediate.adapters.ansible.run_directory import (
     tree_digest,
     write_variables,
 )
-from remediate.adapters.ansible.session import Session
+from remediate.adapters.ansible.sessions import IDLE_SECONDS, Sessions
 from remediate.catalog.settings import Settings
 from remediate.domain.host import Host, explain
 from remediate.domain.naming import role_name
@@ -36,38 +34,23 @@ from remediate.errors import ExecutorFailure, InvalidDocument, UnknownShape
 _LAYOUT = "stack_layout"
 #: Further names and addresses of a host, as alerts write them: a list of text.
 _ADDRESSES = "remediate_addresses"
-#: How long a session that nothing needs is kept. Between two phases of a run it must be there; a service that waits for
-#: the next alert, maybe for days, does not keep an Ansible in memory for each of the runs of the last storm.
-IDLE_SECONDS = 120.0
 
 
 class AnsibleExecutor:
-    """Implements the port `Executor`. Sessions are kept for the next phase and shared by nobody at a time."""
+    """Implements the port `Executor`."""
 
     def __init__(self, settings: Settings, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._settings = settings
-        self._idle_seconds = idle_seconds
-        #: Sessions that nothing needs, and since when; the one that was needed last is at the end.
-        self._idle: list[tuple[Session, float]] = []
-        self._busy = 0
-        self._retiring: Timer | None = None
-        self._lock = Lock()
+        self._sessions = Sessions(settings.ansible, idle_seconds=idle_seconds)
         self._hosts: tuple[Host, ...] | None = None
 
     def warm_up(self) -> None:
         """Start a session now, unless there is one, so that it is ready when the first phase needs it."""
-        with self._lock:
-            if not self._idle and not self._busy:
-                self._keep(Session(self._settings.ansible))
+        self._sessions.warm_up()
 
     def close(self) -> None:
         """End all sessions and everything below them."""
-        with self._lock:
-            sessions, self._idle = self._idle, []
-            if self._retiring:
-                self._retiring.cancel()
-        for session, _ in sessions:
-            session.close()
+        self._sessions.close()
 
     def hosts(self) -> tuple[Host, ...]:
         """Return the hosts of the inventory; raises InvalidDocument when it cannot be read."""
@@ -106,7 +89,7 @@ class AnsibleExecutor:
             "timeout": request.timeout.total_seconds(),
         }
         try:
-            with self._session() as session:
+            with self._sessions.one(stop) as session:
                 done = session.request(play, collected.task, stop)
         except ExecutorFailure as failure:
             return PhaseResult(
@@ -120,7 +103,10 @@ class AnsibleExecutor:
 
     def inspect(self, hosts: Sequence[str]) -> dict[str, dict[str, object] | str]:
         """Look at whether hosts are ready: facts per host, or the message of what failed."""
-        with tempfile.TemporaryDirectory(prefix="remediate-doctor-") as temporary, self._session() as session:
+        with (
+            tempfile.TemporaryDirectory(prefix="remediate-doctor-") as temporary,
+            self._sessions.one() as session,
+        ):
             directory = Path(temporary)
             write_variables(directory / "variables.yml", {"remediate_targets": list(hosts)})
             collected = _Collected(lambda _task: None, None)
@@ -140,44 +126,6 @@ class AnsibleExecutor:
         }
         return {host: facts.get(host) or collected.messages.get(host) or "it gave no answer" for host in hosts}
 
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        with self._lock:
-            session = self._idle.pop()[0] if self._idle else Session(self._settings.ansible)
-            self._busy += 1
-        try:
-            yield session
-        finally:
-            with self._lock:
-                self._busy -= 1
-                if session.usable:
-                    self._keep(session)
-            if not session.usable:
-                session.close()
-
-    def _keep(self, session: Session) -> None:
-        """Keep a session for what comes next; to be called with the lock held."""
-        self._idle.append((session, monotonic()))
-        if self._retiring is None:
-            self._retire_in(self._idle_seconds)
-
-    def _retire_in(self, seconds: float) -> None:
-        self._retiring = Timer(seconds, self._retire)
-        self._retiring.daemon = True
-        self._retiring.start()
-
-    def _retire(self) -> None:
-        """End the sessions that nothing has needed for long, and look again when the next one may be due."""
-        with self._lock:
-            now = monotonic()
-            due = [session for session, since in self._idle if now - since >= self._idle_seconds]
-            self._idle = self._idle[len(due) :]
-            self._retiring = None
-            if self._idle:
-                self._retire_in(self._idle[0][1] + self._idle_seconds - now)
-        for session in due:
-            session.close()
-
     def _read_inventory(self) -> tuple[Host, ...]:
         path = self._settings.inventory
         if not path.exists():
@@ -185,7 +133,10 @@ class AnsibleExecutor:
                 f"The inventory {path} does not exist.",
                 next_step="make one with `remediate init`, or correct `inventory:` in remediate.yml",
             )
-        with tempfile.TemporaryDirectory(prefix="remediate-inventory-") as temporary, self._session() as session:
+        with (
+            tempfile.TemporaryDirectory(prefix="remediate-inventory-") as temporary,
+            self._sessions.one() as session,
+        ):
             done = session.request(
                 {"op": "inventory", "inventory": str(path), "local_tmp": temporary}, lambda _task: None, Event()
             )
