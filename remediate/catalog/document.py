@@ -138,6 +138,11 @@ def _note_lines(
 
 
 def _words(kind: str, message: str) -> str:
-    known = {"missing": "is missing", "extra_forbidden": "is not a known field"}
+    a_list = "has to be a list: each entry on a line that begins with `- `, or []"
+    known = {
+        "missing": "is missing",
+        "extra_forbidden": "is not a known field",
+        **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), a_list),
+    }
     said = message.removeprefix("Value error, ")
     return known.get(kind, said[:1].lower() + said[1:])

@@ -77,6 +77,19 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: str) 
         read_settings(tmp_path, {})
 
 
+@pytest.mark.parametrize("section", ["schedules", "responses"])
+@pytest.mark.parametrize("written", ["{}", "nightly", "{name: nightly}"])
+def test_what_has_to_be_a_list_is_said_to_be_one(tmp_path: Path, section: str, written: str) -> None:
+    (tmp_path / "remediate.yml").write_text(f"version: 1\n{section}: {written}\n")
+
+    with pytest.raises(InvalidDocument) as refused:
+        read_settings(tmp_path)
+
+    assert "remediate.yml:2: " in refused.value.message
+    assert "has to be a list: each entry on a line that begins with `- `, or []" in refused.value.message
+    assert "tuple" not in refused.value.message
+
+
 def test_the_nearest_settings_upwards_make_the_site(tmp_path: Path) -> None:
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)

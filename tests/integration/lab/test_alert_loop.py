@@ -125,6 +125,8 @@ def _settings(directory: Path, trouble: Trouble) -> Path:
         "http": {"listen": "0.0.0.0:9180", "plain": True},
         "sources": {"main": source},
         "responses": [response],
+        # What a site does by itself without these, backups among it, is another story.
+        "schedules": [],
     }
     (directory / "remediate.yml").write_text(yaml.safe_dump(written), encoding="utf-8")
     return directory
