@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.lab.hosts import ROOT, SSH, LabHost, Remediate, fill, play, reset
+from tests.integration.lab.hosts import ROOT, SOAK, SSH, LabHost, Remediate, fill, play, reset
 
 pytestmark = pytest.mark.lab
 
@@ -144,7 +144,11 @@ def _serving(site: Remediate, directory: Path) -> Iterator[None]:
             assert service.wait(60) == 0, (directory / "service.log").read_text(encoding="utf-8")[-4000:]
 
 
-@pytest.fixture(params=TROUBLES.values(), ids=list(TROUBLES))
+#: The rule for queue workers looks back over minutes, and so does its proof: that one is for the soak.
+_TRIED = list(TROUBLES) if SOAK else ["disk", "database"]
+
+
+@pytest.fixture(params=[TROUBLES[name] for name in _TRIED], ids=_TRIED)
 def trouble(request: pytest.FixtureRequest, lab: None) -> Iterator[Trouble]:
     """A kind of trouble, on a host that is healthy before and after."""
     found: Trouble = request.param
