@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field
@@ -49,6 +50,7 @@ class Alert(Value):
         return self.labels.get("alertname", "")
 
 
+@lru_cache(4096)  # asked several times for each delivery of the same alert
 def alert_key(fingerprint: str, starts_at: datetime) -> str:
     """Return the key of the alert with this fingerprint that began to fire at this moment."""
     return f"{fingerprint}:{starts_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -75,7 +75,7 @@ class Intake:
 
     def _begin(self, news: Sequence[Taken], hosts: Sequence[Host], now: datetime, receipt: Receipt) -> None:
         """Decide about new alerts, and make the runs that they start."""
-        room = MOST_WAITING - self._waiting() if news else 0
+        room = MOST_WAITING - self._ports.store.waiting_for("service") if news else 0
         runs: list[Run] = []
         answers: list[tuple[AlertRecord, AlertAnswer]] = []
         for one in news:
@@ -111,10 +111,6 @@ class Intake:
             self._approvals.withdraw(run.id, why)
         elif run.status is RunStatus.REQUESTED and not self._ports.locks.alive(run.id):
             self._ports.store.move(run.id, run.status, RunStatus.CANCELED, f"{why}; nothing was begun", now)
-
-    def _waiting(self) -> int:
-        waiting = self._ports.store.standing({RunStatus.REQUESTED})
-        return sum(one.carrier == "service" for one in waiting)
 
 
 def run_for(alert: Alert, decided: Decided, now: datetime, *, after: Run | None = None) -> Run:

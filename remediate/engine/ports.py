@@ -85,6 +85,10 @@ class Store(Protocol):
         """Return where the runs in these states stand, oldest first; runs that only look and are planned have ended."""
         ...
 
+    def waiting_for(self, carrier: str) -> int:
+        """Return how many runs wait for a carrier of this kind to begin with them."""
+        ...
+
     def broken_off(self) -> tuple[Run, ...]:
         """Return the interrupted runs of services that nobody has gone on with, oldest first."""
         ...

@@ -138,6 +138,11 @@ class MemoryStore:
                 if run.status in wanted and not (run.check and run.status is RunStatus.PLANNED)
             )
 
+    def waiting_for(self, carrier: str) -> int:
+        """Return how many runs wait for a carrier of this kind to begin with them."""
+        with self._lock:
+            return sum(run.status is RunStatus.REQUESTED and run.carrier == carrier for run in self._oldest())
+
     def _standing(self, run: Run) -> Standing:
         return Standing(
             run_id=run.id,

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from remediate.domain.alert import AlertDecision
+from remediate.domain.alert_payload import Delivery, SourceKind, read_delivery
 from remediate.domain.audit_check import verify
 from remediate.domain.run import RunStatus, StartedBy
 from remediate.errors import StateUnusable
+from remediate.interfaces.http import webhook
 from remediate.interfaces.http.logins import MOST_FAILURES
 from tests.house import House
 from tests.reception import SECRET, Desk, a_desk, one, over, posted, rule, signature
@@ -50,6 +52,46 @@ def test_one_run_whatever_the_number_of_deliveries_groups_and_twins(desk: Desk) 
 
     assert len(desk.runs()) == 1
     assert desk.alerts()[0].deliveries == 6
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sources of the bodies that were really read."""
+    seen: list[str] = []
+
+    def counted(body: bytes, source: str, kind: SourceKind) -> Delivery:
+        seen.append(source)
+        return read_delivery(body, source, kind)
+
+    monkeypatch.setattr(webhook, "read_delivery", counted)
+    return seen
+
+
+def test_the_same_bytes_of_the_same_source_are_read_once_and_counted_each_time(
+    reads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_desk(tmp_path, monkeypatch) as desk:
+        answers = [desk.post(posted(one())).json() for _ in range(3)]
+        desk.post(posted(one()), "twin")
+        desk.post(posted(over(one())))
+        desk.reception.queue._add_counts()
+        (record,) = desk.alerts()
+
+    assert answers == [{"taken": 1, "refused": []}] * 3
+    assert reads == ["main", "twin", "main"]
+    assert (record.deliveries, record.is_open) == (5, False)
+
+
+def test_a_body_that_is_none_is_refused_each_time_and_a_large_one_is_not_remembered(
+    reads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = posted(one(annotations={"text": "x" * webhook.REMEMBERED_BYTES}))
+    with a_desk(tmp_path, monkeypatch) as desk:
+        refused = [desk.post(b"{}").status_code for _ in range(2)]
+        taken = [desk.post(large).status_code for _ in range(2)]
+
+    assert (refused, taken) == ([422, 422], [200, 200])
+    assert len(reads) == 4
 
 
 def test_an_alert_that_begins_again_is_another_one(desk: Desk) -> None:

@@ -218,6 +218,14 @@ def test_where_runs_stand_is_told_oldest_first_without_those_that_only_looked_an
     assert store.standing({RunStatus.FIXING}) == ()
 
 
+def test_how_many_runs_wait_for_a_service_counts_no_other_carrier_and_none_that_has_begun(store: Store) -> None:
+    for name, carrier in (("a", "service"), ("b", "service"), ("c", "command")):
+        store.create_run(run(name, carrier=carrier))
+    store.create_run(run("begun", carrier="service", status=RunStatus.DIAGNOSING))
+
+    assert (store.waiting_for("service"), store.waiting_for("command")) == (2, 1)
+
+
 def test_what_a_service_has_to_go_on_with_are_its_interrupted_runs_that_nothing_continues(store: Store) -> None:
     lost = {"status": RunStatus.INTERRUPTED, "carrier": "service"}
     store.create_run(run("b", **lost))

@@ -141,6 +141,12 @@ class DatabaseStore:
         looking = runs.c.check_only & runs.c.status.in_(wanted - {RunStatus.PLANNED.value})
         return self._standing(acting | looking)
 
+    def waiting_for(self, carrier: str) -> int:
+        """Return how many runs wait for a carrier of this kind to begin with them."""
+        waiting = (runs.c.status == RunStatus.REQUESTED.value) & (runs.c.carrier == carrier)
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(runs).where(waiting)).scalar_one())
+
     def _standing(self, which: ColumnElement[bool]) -> tuple[Standing, ...]:
         names = ("status", "hosts", "carrier", "created_at", "parent", "stop_asked_by")
         query = select(runs.c.id.label("run_id"), *(runs.c[name] for name in names)).where(which)

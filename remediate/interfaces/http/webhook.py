@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from remediate.bootstrap import Reception
-from remediate.domain.alert_payload import SourceKind, read_delivery
+from remediate.domain.alert_payload import Delivery, SourceKind, read_delivery
 from remediate.domain.source_proof import NOBODY, SourceKey
 from remediate.engine.ports import Clock
 from remediate.errors import RemediateError, UnreadableDelivery
@@ -18,6 +19,10 @@ from remediate.interfaces.http.bodies import Unacceptable, check_headers, read_b
 from remediate.interfaces.http.logins import Logins
 from remediate.interfaces.http.meters import Meters
 from remediate.interfaces.http.replies import not_accepted, problem, refusal, reply
+
+#: Sources post the same bytes again: as long as an alert fires, after a 503, and each of two twins. What so many bodies
+#: of this size hold is remembered; it depends on nothing but the bytes and the source.
+REMEMBERED, REMEMBERED_BYTES = 256, 16_384
 
 
 class Webhook:
@@ -30,6 +35,7 @@ class Webhook:
         self._logins = logins
         self._meters = meters
         self._clock = clock
+        self._remembered = lru_cache(REMEMBERED)(read_delivery)
 
     async def __call__(self, request: Request) -> Response:
         """Answer one post."""
@@ -44,7 +50,9 @@ class Webhook:
         address, name = request.client.host if request.client else "", f"source:{key.name}"
         if self._logins.is_barred(address, name):
             return problem(429, "TooManyFailures", "Too many posts from here proved nobody. Nothing was read.")
-        headers = {name: request.headers.getlist(name) for name in request.headers}
+        headers: dict[str, list[str]] = {}
+        for header, value in request.headers.items():
+            headers.setdefault(header, []).append(value)
         try:
             body = await self._proven_body(request, key, headers)
         except Unacceptable as error:
@@ -66,7 +74,7 @@ class Webhook:
 
     async def _take(self, key: SourceKey, body: bytes) -> Response:
         try:
-            delivery = read_delivery(body, key.name, self._kind)
+            delivery = self._read(body, key.name)
             taken = self._reception.queue.offer(delivery.alerts)
             if not taken.done():
                 await asyncio.wrap_future(taken)
@@ -79,3 +87,8 @@ class Webhook:
         if delivery.truncated:
             self._reception.recall.ask(key.name, delivery.truncated)
         return reply({"taken": len(delivery.alerts), "refused": list(delivery.refused)})
+
+    def _read(self, body: bytes, source: str) -> Delivery:
+        """Return what a body holds; raises UnreadableDelivery, each time anew."""
+        read = self._remembered if len(body) <= REMEMBERED_BYTES else read_delivery
+        return read(body, source, self._kind)
