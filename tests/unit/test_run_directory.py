@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,14 +35,87 @@ def directory(tmp_path: Path) -> RunDirectory:
     return RunDirectory(state, "20260105-030000-bcdf")
 
 
+def staged(directory: RunDirectory, *content: Path) -> str:
+    return directory.stage(content, source_digest(content))
+
+
+def another(directory: RunDirectory, number: int = 2) -> RunDirectory:
+    return RunDirectory(directory.path.parents[1], f"20260105-03000{number}-bcdf")
+
+
+def copies(directory: RunDirectory) -> list[str]:
+    return sorted(path.name for path in (directory.path.parents[1] / "content").iterdir())
+
+
 def test_what_changes_after_the_copy_does_not_reach_the_run(content: Path, directory: RunDirectory) -> None:
-    directory.stage([content])
+    staged(directory, content)
     before = tree_digest(directory.content)
     (content / "roles" / "tidy_shelf" / "tasks" / "fix.yml").write_text("- ansible.builtin.command: rm -rf /\n")
-    directory.stage([content])
+    staged(directory, content)
 
     assert tree_digest(directory.content) == before
     assert tree_digest(content) != before
+
+
+def test_runs_of_the_same_content_share_one_copy_and_of_another_have_another(
+    content: Path, directory: RunDirectory
+) -> None:
+    first = staged(directory, content)
+    same = staged(another(directory, 2), content)
+    edit(content)
+    changed = staged(another(directory, 3), content)
+
+    assert (first == same, copies(directory)) == (True, sorted([first, changed]))
+    assert directory.content.resolve() == another(directory, 2).content.resolve()
+    assert (directory.content / "tidy_shelf.yml").read_text() == "- hosts: all\n"
+    assert (another(directory, 3).content / "tidy_shelf.yml").read_text() == "- hosts: all \n"
+
+
+def test_a_copy_that_somebody_has_changed_is_used_by_no_further_run(content: Path, directory: RunDirectory) -> None:
+    good = staged(directory, content)
+    edit(directory.content)
+    told = staged(directory, content)
+    fresh = staged(another(directory), content)
+
+    assert (told == good, fresh == good) == (False, True)
+    assert tree_digest(another(directory).content) == good
+    # The first run finds the good one again under the name that it knows.
+    assert staged(directory, content) == good
+
+
+def test_content_that_changes_while_it_is_copied_is_known_by_what_was_copied(
+    content: Path, directory: RunDirectory
+) -> None:
+    seen = source_digest([content])
+    edit(content)
+    given = directory.stage([content], seen)
+
+    assert given != seen
+    assert copies(directory) == [given]
+
+
+def test_of_many_that_stage_at_once_each_has_the_whole_copy_and_nothing_is_left(
+    content: Path, directory: RunDirectory
+) -> None:
+    runs = [another(directory, number) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        digests = set(threads.map(lambda run: staged(run, content), runs))
+
+    assert digests == {source_digest([content])}
+    assert copies(directory) == [*digests]
+    assert [sorted(path.name for path in run.path.iterdir()) for run in runs] == [["content", "tmp"]] * 8
+
+
+def test_what_a_killed_program_left_half_copied_is_removed_when_it_is_old(
+    content: Path, directory: RunDirectory
+) -> None:
+    place = directory.path.parents[1] / "content"
+    for name, age in (("old", 7200), ("young", 60)):
+        (place / f".partial-{name}" / "roles").mkdir(parents=True)
+        os.utime(place / f".partial-{name}", (time.time() - age,) * 2)
+    given = staged(directory, content)
+
+    assert copies(directory) == sorted([".partial-young", given])
 
 
 def test_a_link_into_the_outside_is_copied_as_what_it_led_to(
@@ -48,7 +124,7 @@ def test_a_link_into_the_outside_is_copied_as_what_it_led_to(
     outside = tmp_path / "outside.yml"
     outside.write_text("[]\n")
     (content / "linked.yml").symlink_to(outside)
-    directory.stage([content])
+    staged(directory, content)
     outside.write_text("- changed\n")
 
     assert (directory.content / "linked.yml").read_text() == "[]\n"
@@ -82,7 +158,7 @@ def swap(tree: Path) -> None:
 def test_every_change_of_the_copy_changes_its_digest(
     content: Path, directory: RunDirectory, change: Callable[[Path], None]
 ) -> None:
-    directory.stage([content])
+    staged(directory, content)
     before = tree_digest(directory.content)
     change(directory.content)
 
@@ -103,7 +179,7 @@ def test_the_variables_beside_an_inventory_file_are_part_of_its_digest(tmp_path:
 
 
 def test_the_runs_own_copy_is_private(content: Path, directory: RunDirectory) -> None:
-    directory.stage([content])
+    staged(directory, content)
 
     assert directory.path.stat().st_mode & 0o777 == 0o700
 
@@ -117,8 +193,7 @@ def test_the_source_of_a_copy_has_the_digest_of_the_copy_until_somebody_changes_
     (shipped / "other.yml").write_text("shipped only")
     run = RunDirectory(tmp_path / "state", "r1")
     (tmp_path / "state").mkdir(mode=0o700)
-    run.stage((site, shipped))
-    copied = tree_digest(run.content)
+    copied = run.stage((site, shipped), source_digest((site, shipped)))
 
     assert source_digest((site, shipped)) == copied
     (site / "roles" / "fix.yml").write_text("changed")

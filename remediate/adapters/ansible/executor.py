@@ -18,7 +18,6 @@ from remediate.adapters.ansible.run_directory import (
     collections_digest,
     inventory_digest,
     source_digest,
-    tree_digest,
     write_variables,
 )
 from remediate.adapters.ansible.sessions import IDLE_SECONDS, Sessions
@@ -59,13 +58,12 @@ class AnsibleExecutor:
         return self._hosts
 
     def stage(self, run_id: str, runbook: Runbook) -> dict[str, str]:
-        """Copy the content for a run; return digests of all that decides what the run does."""
-        directory = RunDirectory(self._settings.state, run_id)
-        directory.stage(self._settings.content)
+        """Give a run its copy of the content; return digests of all that decides what the run does."""
+        source = source_digest(self._settings.content)
         return {
-            "content": tree_digest(directory.content),
+            "content": RunDirectory(self._settings.state, run_id).stage(self._settings.content, source),
             # The run uses its copy; a source that has changed since then says that somebody means something else now.
-            "source": source_digest(self._settings.content),
+            "source": source,
             "collections": collections_digest(),
             "inventory": inventory_digest(self._settings.inventory),
             "ansible_core": ansible_version(),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import json
+import secrets
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +21,8 @@ from remediate.errors import StateUnusable
 
 _RESOLVER = yaml.resolver.Resolver()
 _SHARED_COLLECTIONS = Path("/usr/share/ansible/collections")
+#: A copy that is being made, or that is none any more, has such a name.
+_PARTIAL, _PARTIAL_SECONDS = ".partial-", 3600.0
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -25,17 +31,26 @@ class RunDirectory:
 
     def __init__(self, state: Path, run_id: str) -> None:
         self.path = state / "runs" / run_id
+        #: A link to the copy of the content that this run was staged with.
         self.content = self.path / "content"
         self.local_tmp = self.path / "tmp"
+        self._copies = state / "content"
 
-    def stage(self, content: Sequence[Path]) -> None:
-        """Copy the content into the run: the first directory that holds a file wins, so it is copied last."""
+    def stage(self, content: Sequence[Path], source: str) -> str:
+        """Give the run a copy of the content, whose digest is `source` now; a run that has one keeps it.
+
+        Returns the digest of what the run has. Runs of the same content share one copy, which nothing changes any more.
+        """
         try:
-            for directory in (self.path.parent, self.path, self.local_tmp):
+            for directory in (self._copies, self.path.parent, self.path, self.local_tmp):
                 directory.mkdir(mode=0o700, exist_ok=True)
             if not self.content.exists():
-                for source in reversed(content):
-                    shutil.copytree(source, self.content, dirs_exist_ok=True, ignore=_IGNORED)
+                name = _copied(content, self._copies, source)
+                # One that stands there leads nowhere: the copy was not what its name says, and was made anew.
+                link = self.path / f".content.{secrets.token_hex(4)}"
+                link.symlink_to(Path("..") / ".." / self._copies.name / name)
+                link.replace(self.content)
+            return tree_digest(self.content)
         except (OSError, shutil.Error) as error:
             raise StateUnusable(
                 f"The run directory {self.path} cannot be written: {error}. Nothing was run."
@@ -51,6 +66,38 @@ class RunDirectory:
         """Remove what ansible-runner wrote about its own start: environment and command lines may hold secrets."""
         shutil.rmtree(phase / "env", ignore_errors=True)
         (phase / "artifacts" / "artifacts" / "command").unlink(missing_ok=True)
+
+
+def _copied(content: Sequence[Path], copies: Path, source: str) -> str:
+    """Return the name of a copy of the content as it is now, below `copies`: its digest."""
+    known = copies / source
+    if known.is_dir():
+        if tree_digest(known) == source:
+            return source
+        # Somebody has changed it. What runs have used it are told so, and none uses it any more.
+        known.rename(copies / f"{_PARTIAL}{secrets.token_hex(8)}")
+    _discard_partial(copies)
+    made = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=copies))
+    # The first directory that holds a file wins, so it is copied last.
+    for directory in reversed(content):
+        shutil.copytree(directory, made, dirs_exist_ok=True, ignore=_IGNORED)
+    made.chmod(0o700)
+    # What was copied may be newer than what was looked at: the copy says what it is.
+    name = tree_digest(made)
+    try:
+        made.rename(copies / name)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        shutil.rmtree(made)  # somebody else was first with the same
+    return name
+
+
+def _discard_partial(copies: Path) -> None:
+    """Remove what whoever made it was killed over; what is young may still be made."""
+    for left in copies.glob(f"{_PARTIAL}*"):
+        if time.time() - left.stat().st_mtime > _PARTIAL_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_variables(path: Path, variables: Mapping[str, ParameterValue]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tests.integration.lab.phases import Phases, new_run
 pytestmark = pytest.mark.lab
 
 ROUNDS = 20 if SOAK else 2
+KILLS = 10 if SOAK else 1
 
 #: Writes numbered rows, one commit each, and drops a table in the middle; prints what was committed and where.
 _WRITER = r"""
@@ -139,3 +141,42 @@ def test_what_cannot_be_reached_is_an_error_and_nothing_is_changed(database: Dat
     assert refused.returncode != 0
     assert said in refused.stdout, refused.stdout[-2000:]
     assert database.ask("SELECT @@gtid_binlog_state; SHOW TABLES FROM chom")[1:] == before[1:]
+
+
+def _marked(database: Database) -> str:
+    """Put three rows into a table, and a fourth one later; return the position between."""
+    database.ask(
+        "CREATE OR REPLACE TABLE chom.doomed (id INT PRIMARY KEY); INSERT INTO chom.doomed VALUES (1), (2), (3)"
+    )
+    file, offset, *_ = database.ask("SHOW MASTER STATUS")[0].split("\t")
+    database.ask("INSERT INTO chom.doomed VALUES (4)")
+    return f"{file}:{offset}"
+
+
+def _rows(database: Database) -> int | None:
+    """Return how many rows there are, or None while the server is stopped for the switch."""
+    try:
+        return int(database.ask("SELECT COUNT(*) FROM chom.doomed")[0])
+    except subprocess.CalledProcessError:
+        return None
+
+
+@pytest.mark.parametrize("ends_by", ["fix", "rollback"])
+def test_a_kill_at_any_moment_leaves_the_old_database_or_the_new_one_whole(database: Database, ends_by: str) -> None:
+    run, wanted = new_run("kill"), _marked(database)
+    database.restore.done("snapshot", run, to=wanted)
+    hits = 0
+    for _ in range(KILLS):
+        hits += database.restore.killed("fix", run, random.uniform(0, 12), to=wanted)  # noqa: S311  # any moment
+        assert _rows(database) in {3, 4, None}
+    assert hits, "nothing was going on, so nothing is proven"
+
+    if ends_by == "fix":
+        database.restore.done("fix", run, to=wanted)
+        assert _rows(database) == 3
+    began = time.monotonic()
+    database.restore.done("rollback", run)
+
+    assert _rows(database) == 4
+    assert database.host.health() == 200
+    print(f"{database.host.name}: back after {time.monotonic() - began:.0f} s")
