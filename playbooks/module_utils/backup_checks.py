@@ -13,6 +13,12 @@ from ansible.module_utils.host_checks import CURED, NOT_CURED, Check, check
 from ansible.module_utils.host_step import Seen, measure
 from ansible.module_utils.restic_repository import RepositoryError, Snapshot
 
+#: What was new enough when a run began, so that it made no other, may have become too old since: the proof gives it as
+#: long as the phases of a run may take. How old backups are at every moment, the metrics and backup-verify tell.
+_RUN_SECONDS = 65 * 60.0
+#: Whoever gives no time wants a backup now; monitoring, which has no use for that, is told this.
+_NOW_SECONDS = 3600.0
+
 
 def seen(settings: dict[str, Any]) -> Seen:
     """Look at every repository."""
@@ -22,7 +28,8 @@ def seen(settings: dict[str, Any]) -> Seen:
         if held.trouble or held.missing:
             found.checks.append(check(held.repository.name, NOT_CURED, held.trouble or "there is no repository"))
             continue
-        for kind, limit in backup_facts.limits_of(settings).items():
+        for kind, wanted in backup_facts.limits_of(settings).items():
+            limit = wanted + _RUN_SECONDS
             found.checks.append(_look(facts, held, kind, limit))
             found.measures += _measures(facts, held, kind, limit)
     return found
@@ -37,7 +44,7 @@ def show(settings: dict[str, Any]) -> None:
             about = {"source": settings["source"], "repository": held.repository.name, "kind": kind}
             made = held.newest[kind].made if kind in held.newest else 0.0
             samples.append(("remediate_backup_made_timestamp_seconds", about, made))
-            samples.append(("remediate_backup_limit_seconds", about, limit))
+            samples.append(("remediate_backup_limit_seconds", about, limit or _NOW_SECONDS))
     host_metrics.show(settings["metrics_file"], samples)
 
 

@@ -345,12 +345,27 @@ def test_a_repository_that_is_away_or_a_copy_that_is_old_is_not_well(
     settings: dict[str, Any], repositories: list[Fake]
 ) -> None:
     settings |= {"database_service": "", "files": []}
-    repositories[0].held = [snapshot(REDIS, time.time() - 4000)]
+    repositories[0].held = [snapshot(REDIS, time.time() - 6 * 3600 - 400)]
     repositories[1].fails = RepositoryError("refused")
     near, far = backup_checks.seen(settings).checks
     assert (near["verdict"], far["verdict"]) == (NOT_CURED, NOT_CURED)
-    assert "67 min old" in str(near)
+    assert "367 min old" in str(near)
     assert "refused" in str(far)
+
+
+@pytest.mark.parametrize(("minutes", "verdict"), [(0.1, CURED), (64.0, CURED), (66.0, NOT_CURED)])
+def test_what_a_run_has_made_or_found_new_enough_is_proven_when_the_run_took_hours(
+    settings: dict[str, Any], repositories: list[Fake], minutes: float, verdict: str
+) -> None:
+    settings |= {"database_service": "", "files": [], "redis_hours": 0}
+    for one in repositories:
+        one.held = [snapshot(REDIS, time.time() - minutes * 60)]
+    seen = backup_checks.seen(settings)
+    backup_checks.show(settings)
+
+    assert [one["verdict"] for one in seen.checks] == [verdict] * 2
+    lines = Path(settings["metrics_file"]).read_text(encoding="utf-8").splitlines()
+    assert {line.rpartition(" ")[2] for line in lines if "_limit_seconds{" in line} == {"3600.0"}
 
 
 def test_ages_are_shown_to_the_monitoring_and_what_there_is_none_of_is_as_old_as_can_be(
