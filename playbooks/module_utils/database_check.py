@@ -7,6 +7,7 @@ import secrets
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import Any
 
 from ansible.module_utils import application_account, database_log, database_sessions
@@ -34,7 +35,7 @@ class DatabaseCheck:
         server = server_of(self._settings, self._stack)
         until = time.monotonic() + self._settings["health_wait"]
         asks = [self._ping, *([self._write_and_read] if write else []), self._connections, self._access]
-        checks = [in_time(lambda ask=ask: _told(ask, server), until) for ask in asks]  # type: ignore[misc]
+        checks = [in_time(partial(_told, ask, server), until) for ask in asks]
         if self._stack["health_url"]:
             checks += [in_time(ask, until) for ask in (self._ready, self._dependencies)]
         checks.append(self._errors(server, done, wait=write and worst(checks) == CURED))

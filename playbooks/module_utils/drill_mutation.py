@@ -46,7 +46,7 @@ class Mutation:
 
     def stream(self, source: IO[bytes], size: int) -> IO[bytes]:
         """Return the stream of a copy, cut short where that is the damage."""
-        return _Cut(source, size // 2) if self.kind == "stream_cut" else source  # type: ignore[return-value]
+        return _Cut(source, size // 2) if self.kind == "stream_cut" else source  # type: ignore[return-value]  # it is only read from
 
     def pages(self, directory: str) -> None:
         """Flip a bit in a page of the biggest table of the application."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from functools import partial
 from typing import Any
 
 from ansible.module_utils import bare_host, file_tree, files_plan, host_description, restore_plan
@@ -139,7 +140,7 @@ class HostRestore:
         found.checks += stack_checks(self._stack, self._settings["health_wait"])
         for url in self._settings["health_urls"]:
             until = time.monotonic() + (self._settings["health_wait"] if write else 0)
-            found.checks.append(in_time(lambda url=url: healthy(url, url), until))  # type: ignore[misc]
+            found.checks.append(in_time(partial(healthy, url, url), until))
         if "rebuild" in verbs:
             found.checks.append(self._compared())
         for step in done.steps:

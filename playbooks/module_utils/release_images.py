@@ -125,7 +125,7 @@ class TaggedReleases:
                 shutil.copyfile(place, os.path.join(kept, name))
                 os.chmod(os.path.join(kept, name), 0o644)
         # What is above it is closed to everybody; the container is given just this directory.
-        os.chmod(kept, 0o755)  # noqa: S103
+        os.chmod(kept, 0o755)  # noqa: S103 - as said above
         return kept
 
     def pretend(self, release: str, older: str, argv: Sequence[str]) -> tuple[int, str]:

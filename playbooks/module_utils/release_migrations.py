@@ -96,4 +96,4 @@ def losses(pretended: tuple[int, str], ask: Ask) -> tuple[str, ...]:
 def _holds_data(drop: Drop, ask: Ask) -> bool:
     where = f" WHERE `{drop.column}` IS NOT NULL" if drop.column else ""
     # Both names are made of nothing but letters, digits, underscores and dollars: see _WORD.
-    return ask(f"SELECT EXISTS(SELECT 1 FROM `{drop.table}`{where})")[:1] != ["0"]  # noqa: S608
+    return ask(f"SELECT EXISTS(SELECT 1 FROM `{drop.table}`{where})")[:1] != ["0"]  # noqa: S608 - as said above

@@ -59,13 +59,13 @@ def look(settings: dict[str, Any], *, read: bool = True) -> list[SourceFacts]:
 
 def sources_of(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the sources that are asked for; raises StepError when there is none."""
+    if not settings["sources"]:
+        raise StepError(
+            "the inventory names no backups that this host looks after; nothing was done: set "
+            "backup_verify_sources for the host that holds the repositories, or --limit to that one"
+        )
     sources = [one for one in settings["sources"] if settings["only"] in ("", one["name"])]
     if not sources:
-        if not settings["sources"]:
-            raise StepError(
-                "the inventory names no backups that this host looks after; nothing was done: set "
-                "backup_verify_sources for the host that holds the repositories, or --limit to that one"
-            )
         known = ", ".join(one["name"] for one in settings["sources"])
         raise StepError(f"this host has no backups of {settings['only']}; nothing was done: it knows {known}")
     return sources

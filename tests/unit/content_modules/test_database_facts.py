@@ -12,7 +12,13 @@ from ansible.module_utils.host_step import StepError
 from ansible.module_utils.mariadb_server import MariaDB
 from ansible.module_utils.stack_program import ServiceState
 
-STACK = {"layout": "systemd", "services": ["mysql"], "units": {"mysql": "mariadb.service"}, "project_dir": "", "compose_file": ""}  # fmt: skip  # noqa: E501
+STACK = {
+    "layout": "systemd",
+    "services": ["mysql"],
+    "units": {"mysql": "mariadb.service"},
+    "project_dir": "",
+    "compose_file": "",
+}
 DAMAGE = "2026-11-27 12:00:01 0 [ERROR] InnoDB: Unable to apply log to corrupted page 4 in file ./chom/ledger.ibd"
 
 

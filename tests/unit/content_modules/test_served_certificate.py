@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         (tmp_path / "www").mkdir()
         directory = made.put(tmp_path / "served")
 
-        def handler(*arguments: object) -> Answer:
-            return Answer(*arguments, directory=str(tmp_path / "www"))  # type: ignore[arg-type]
-
+        handler = partial(Answer, directory=str(tmp_path / "www"))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(directory / "fullchain.pem", directory / "privkey.pem")
@@ -110,9 +109,7 @@ def webroot(tmp_path: Path) -> Iterator[Webroot]:
     """A directory that is really given out over HTTP."""
     (tmp_path / "acme").mkdir()
 
-    def handler(*arguments: object) -> Answer:
-        return Answer(*arguments, directory=str(tmp_path / "acme"))  # type: ignore[arg-type]
-
+    handler = partial(Answer, directory=str(tmp_path / "acme"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield Webroot(str(tmp_path / "acme"), "127.0.0.1", server.server_port, 1, NAME)

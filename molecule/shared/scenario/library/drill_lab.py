@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -112,7 +113,7 @@ class Lab:
         self.packs = Path(packs)
         self.scratch = Path(settings.get("scratch_dir", "/nowhere"))
         self.wanted: dict[str, Callable[[], str]] = {
-            **{kind: lambda kind=kind: self.mutation(kind) for kind in KINDS},  # type: ignore[misc]
+            **{kind: partial(self.mutation, kind) for kind in KINDS},
             **{
                 name: getattr(self, name)
                 for name in (
