@@ -1,16 +1,20 @@
 """What the phases of a runbook report back: the contract between content and engine, as values.
 
-Each phase returns its report per host by `set_stats` under one key (see `REPORT_KEYS`).
+Each phase returns its report per host by `set_stats` under one key (see `REPORT_KEYS`). What the role `restore_point`
+has to add to a report comes under a key of its own (`ADDED_KEYS`): it does not know which runbook it goes with.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
 from remediate.domain.runbook import Phase
+from remediate.domain.text import size
+from remediate.domain.times import span
 from remediate.domain.value import Value
 
 
@@ -56,6 +60,52 @@ class FoundCause(Value):
     evidence: tuple[str, ...]
 
 
+class WayBack(Value):
+    """What bringing a host's database back to just before the fix would take; or the reason why no way is known.
+
+    The time is predicted from sizes on the host: no repository was asked. Moments are seconds since 1970.
+    """
+
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    copy_id: str = ""
+    copy_made: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    copy_bytes: int = Field(default=0, ge=0)
+    log_bytes: int = Field(default=0, ge=0)
+    #: The rates were measured by a restore on that host; else they are assumed.
+    measured: bool = False
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """It in words; what it quotes came from a host."""
+        if self.seconds is None:
+            return f"no way back for the database is known: {self.reason}"
+        rates = "measured" if self.measured else "assumed"
+        taken = f"{self.copy_id} ({size(self.copy_bytes)}) and {size(self.log_bytes)} of logs, {rates} rates"
+        return f"the database as it was just before the fix: rebuilt in about {span(_rounded(self.seconds))} ({taken})"
+
+
+class RestorePoint(Value):
+    """A place in the log of a host's database from before the fix; or the reason why there is none."""
+
+    position: str = ""
+    #: The last transactions before it.
+    gtid: str = ""
+    #: When it was made: seconds since 1970.
+    made: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """It in words; what it quotes came from a host."""
+        return f"restore point {self.position}" if self.position else f"no restore point: {self.reason}"
+
+
+def _rounded(seconds: float) -> timedelta:
+    """Return a predicted time: tenths of a second would promise what nobody knows."""
+    return timedelta(seconds=max(1, round(seconds)))
+
+
 class Finding(Value):
     """What diagnosis found on one host."""
 
@@ -66,6 +116,8 @@ class Finding(Value):
     measures: tuple[Measure, ...] = ()
     notes: tuple[str, ...] = ()
     enough: bool = True
+    #: Where the inventory says from what to restore the host's database.
+    way_back: WayBack | None = None
 
 
 class Hold(Value):
@@ -81,6 +133,8 @@ class Snapshot(Value):
 
     actions: tuple[Action, ...]
     hold: Hold
+    #: Where the inventory says from what to restore the host's database.
+    restore_point: RestorePoint | None = None
 
 
 class FixReport(Value):
@@ -213,4 +267,10 @@ REPORT_KEYS: dict[Phase, tuple[str, type[Report]]] = {
     Phase.FIX: ("remediate_fix", FixReport),
     Phase.VERIFY: ("remediate_verdict", Verification),
     Phase.ROLLBACK: ("remediate_rollback", RollbackReport),
+}
+
+#: What is added to a report: its key, the field of the report that it fills, and its form.
+ADDED_KEYS: dict[Phase, tuple[str, str, type[WayBack | RestorePoint]]] = {
+    Phase.DIAGNOSE: ("remediate_way_back", "way_back", WayBack),
+    Phase.SNAPSHOT: ("remediate_restore_point", "restore_point", RestorePoint),
 }

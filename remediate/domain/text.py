@@ -9,7 +9,7 @@ import unicodedata
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 #: What the programs of receivers take for the beginning of a link, with or without a scheme.
-_LINK = re.compile(r"\w+://|www\.|mailto:|tel:|[\w-]\.[a-z]{2,24}(?=/)", re.IGNORECASE)
+_LINK = re.compile(r"\w://|www\.|mailto:|tel:|[\w-]\.[a-z]{2,24}(?=/)", re.IGNORECASE)
 
 
 def printable(text: str) -> str:
@@ -37,6 +37,8 @@ def quoted(text: str, limit: int = 300) -> str:
 
 
 def _shown(text: str, kept: str) -> str:
+    if text.isprintable():  # none of the categories below; most text is, and a plan may have thousands of lines
+        return text
     return "".join(
         character
         if character in kept or unicodedata.category(character) not in _INVISIBLE

@@ -73,6 +73,11 @@ def effects(plan: Plan, runbook: Runbook) -> Iterator[str]:
     final = [f"{cause.id}: {quoted(cause.rollback_reason)}" for cause in caused if cause.rollback is Rollback.NONE]
     final += [f"{host}: {quoted(action.verb, 60)} {quoted(action.target)}" for host, action in plan.irreversible]
     yield from _capped(final or ["nothing"], "  ")
+    ways = [(host, one.finding.way_back) for host, one in plan.hosts.items() if one.finding.way_back]
+    if ways:
+        yield ""
+        yield "If it goes wrong"
+        yield from _capped((f"{host}: {quoted(way.sentence)}" for host, way in ways), "  ")
 
 
 def commands(lines: Sequence[str]) -> Iterator[str]:

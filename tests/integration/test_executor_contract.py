@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ from remediate.catalog.loader import Catalogue
 from remediate.catalog.settings import Settings
 from remediate.domain.host import Host
 from remediate.domain.report import Action, Finding, FixReport, FoundCause, Undo
-from remediate.domain.run import PhaseOutcome, TaskRecord
+from remediate.domain.run import PhaseOutcome, TaskOutcome, TaskRecord
 from remediate.domain.runbook import Phase
 from remediate.engine.executor_ports import Executor, PhaseRequest, PhaseResult, TaskObserver
 from remediate.errors import StateUnusable
@@ -132,6 +135,28 @@ def test_a_host_that_fails_gives_no_report_but_its_trouble(case: Case) -> None:
     assert [task.outcome.value for task in tasks if task.message] == ["failed"]
 
 
+def test_of_all_events_those_of_failures_are_kept_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "stray").write_text("stray")
+    executor = AnsibleExecutor(settings_in(tmp_path))
+    executor.stage("run", RUNBOOK)
+    case = Case(executor, tmp_path / "stray")
+    try:
+        case.run(Phase.DIAGNOSE)
+        failed = [task for task in case.run(Phase.ROLLBACK)[1] if task.outcome is TaskOutcome.FAILED]
+    finally:
+        executor.close()
+
+    kept = {
+        phase.name: [json.loads(path.read_bytes()) for path in (phase / "artifacts/artifacts/job_events").iterdir()]
+        for phase in sorted((tmp_path / "state/runs/run").glob("0*"))
+    }
+    assert [[event["event_data"]["task"] for event in events] for events in kept.values()] == [
+        [],
+        [task.task for task in failed],
+    ]
+
+
 def test_a_host_that_says_nothing_is_a_trouble_and_the_others_have_reported(case: Case) -> None:
     result, _ = case.run(Phase.DIAGNOSE, "near", "gone")
 
@@ -176,3 +201,60 @@ def test_what_nothing_has_needed_for_long_is_ended_and_begun_again_when_it_is_ne
         assert case.run(Phase.DIAGNOSE)[0].reports == {"near": case.finding}
     finally:
         executor.close()
+
+
+_ACTION = """
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        return {"changed": False}
+"""
+
+
+def test_variables_beside_the_inventory_are_read_for_each_phase(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "stray").write_text("stray")
+    inventory = tmp_path / "inventory"
+    (inventory / "group_vars").mkdir(parents=True)
+    (inventory / "hosts.yml").write_text("stray_file_targets: {hosts: {near: {}}}\n")
+    # Without this, Ansible would look for a machine of this name.
+    (inventory / "group_vars/all.yml").write_text(
+        f"ansible_connection: local\nansible_python_interpreter: {sys.executable}\n"
+    )
+    executor = AnsibleExecutor(settings_in(tmp_path).model_copy(update={"inventory": inventory}))
+    executor.stage("run", RUNBOOK)
+    case = Case(executor, tmp_path / "stray")
+    try:
+        results = [case.run(Phase.DIAGNOSE)[0] for _ in range(2)]
+    finally:
+        executor.close()
+
+    assert [result.troubles for result in results] == [{}, {}]
+    assert [result.reports for result in results] == [{"near": case.finding}] * 2
+
+
+def test_a_plugin_of_the_content_runs_and_the_copy_of_the_content_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "stray").write_text("stray")
+    content = tmp_path / "playbooks"
+    shutil.copytree(SITE / "playbooks", content)
+    (content / "action_plugins").mkdir()
+    (content / "action_plugins/take_note.py").write_text(_ACTION)
+    tasks = content / "roles/stray_file/tasks/diagnose.yml"
+    tasks.write_text(
+        f"{tasks.read_text()}\n- name: diagnose | Take note\n  take_note:\n  register: __stray_file_noted\n"
+    )
+    settings = settings_in(tmp_path).model_copy(update={"content": (content,)})
+    executor = AnsibleExecutor(settings)
+    staged = executor.stage("run", RUNBOOK)
+    case = Case(executor, tmp_path / "stray")
+    try:
+        result, seen = case.run(Phase.DIAGNOSE)
+    finally:
+        executor.close()
+
+    assert result.reports == {"near": case.finding}
+    assert [task.outcome for task in seen if "Take note" in task.task] == [TaskOutcome.OK]
+    assert executor.stage("run", RUNBOOK) == staged, "a run that goes on would be taken for one of other content"

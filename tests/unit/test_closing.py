@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from remediate.domain.approval import Asking
-from remediate.domain.report import Measure, Report, Verdict
+from remediate.domain.report import Measure, Report, RestorePoint, Verdict
 from remediate.domain.run import PhaseOutcome, PhaseRecord, Run, RunStatus
 from remediate.domain.runbook import Phase
 from remediate.interfaces.cli.outcome import closing_lines, waiting_lines
 from remediate.testing import EPOCH
-from tests.builders import action, finding, plan, put_back, request, run, task, verified
+from tests.builders import action, finding, plan, put_back, request, run, snapshot, task, verified
 
 LATER = EPOCH + timedelta(seconds=95)
 
@@ -44,6 +44,26 @@ def test_a_cure_ends_with_its_proof_its_record_and_how_to_take_it_back() -> None
         "               delete /shelf/dust  1.0 KiB  [held]",
         "  record   run 20260105-030000-bcdf: changed=2, took 1 min 35 s",
         "  next     remediate rollback 20260105-030000-bcdf   (puts back what was held)",
+    ]
+
+
+def test_after_a_fix_it_is_told_how_the_database_goes_back_to_before_it() -> None:
+    made, none = RestorePoint(position="bin.000002:7", gtid="0-1-5", made=9.0), RestorePoint(reason="it is\x1b[2J down")
+    ended = run(status=RunStatus.FAILED)
+    lines = [
+        line
+        for point in (made, none, None)
+        for phases in ([], [record(Phase.FIX)])
+        for line in closing_lines(
+            ended, [record(Phase.SNAPSHOT, snapshot().model_copy(update={"restore_point": point})), *phases]
+        )
+        if "point" in line or "database-restore" in line
+    ]
+
+    assert lines == [
+        "  point    near: restore point bin.000002:7",
+        "           `remediate plan database-restore --limit near --set to=run:20260105-030000-bcdf`",
+        "  point    near: no restore point: it is\N{REPLACEMENT CHARACTER}[2J down",
     ]
 
 

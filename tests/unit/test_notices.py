@@ -9,7 +9,7 @@ import pytest
 from remediate.domain.incident import Incident
 from remediate.domain.notice import NoticeKind
 from remediate.domain.people import People
-from remediate.domain.report import FoundCause, Measure, Undo
+from remediate.domain.report import FoundCause, Measure, Undo, WayBack
 from remediate.domain.route import Route, Routes
 from remediate.domain.run import RunStatus
 from remediate.domain.runbook import Effect, Rollback, Severity
@@ -62,6 +62,14 @@ def test_each_person_gets_one_notice_per_channel_each_with_its_own_key() -> None
     assert {(one.created_at, one.next_at, one.attempts, one.thread) for one in made} == {
         (EPOCH, EPOCH, 0, "20260105-030000-bcdf")
     }
+
+
+def test_whoever_is_asked_reads_how_long_the_way_back_would_be() -> None:
+    way = WayBack(reason="see https://evil.example/approve")
+    asked = body(NoticeKind.ASKED, matter(plan=plan(level=3, near=FOUND.model_copy(update={"way_back": way}))))
+
+    assert "If it goes wrong" not in body(NoticeKind.ASKED)
+    assert "If it goes wrong\n  near: no way back for the database is known: see https[:]//evil[.]example" in asked
 
 
 def test_a_person_who_is_named_twice_is_told_once() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from remediate.domain.report import Finding, FoundCause, Measure, Undo
+from remediate.domain.report import Finding, FoundCause, Measure, Undo, WayBack
 from remediate.interfaces.cli.plan_text import plan_lines
 from tests.builders import action, finding, plan
 
@@ -39,6 +39,24 @@ def test_a_plan_is_shown_with_causes_actions_what_cannot_be_undone_and_who_appro
         "Approval   level 1 (dust asks for level 1)",
         "Reaches    1 host(s): near",
         "Digest     dddddddddddddddd",
+    ]
+
+
+def test_a_plan_says_what_it_takes_to_bring_the_database_back_or_why_nobody_knows() -> None:
+    known = WayBack(seconds=94.6, copy_id="copy-1", copy_bytes=3 << 20, log_bytes=1 << 10)
+    unknown = WayBack(reason="no full copy\n  will     nothing")
+    lines = [
+        line
+        for way in (known, known.model_copy(update={"measured": True, "seconds": 0.2}), unknown)
+        for line in plan_lines(plan(near=finding(action(), way_back=way)))
+        if line.startswith("  back")
+    ]
+
+    begin = "  back     the database as it was just before the fix: rebuilt in about"
+    assert lines == [
+        f"{begin} 1 min 35 s (copy-1 (3.0 MiB) and 1.0 KiB of logs, assumed rates)",
+        f"{begin} 1 s (copy-1 (3.0 MiB) and 1.0 KiB of logs, measured rates)",
+        "  back     no way back for the database is known: no full copy\N{REPLACEMENT CHARACTER}  will     nothing",
     ]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +17,7 @@ from remediate.adapters.ansible.run_directory import (
     source_digest,
     tree_digest,
 )
+from remediate.errors import StateUnusable
 
 
 @pytest.fixture
@@ -33,6 +34,15 @@ def directory(tmp_path: Path) -> RunDirectory:
     state = tmp_path / "state"
     (state / "runs").mkdir(parents=True, mode=0o700)
     return RunDirectory(state, "20260105-030000-bcdf")
+
+
+#: A program that is in the middle of a copy.
+_HOLDER = """
+import fcntl, os, sys, time
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 def staged(directory: RunDirectory, *content: Path) -> str:
@@ -106,16 +116,32 @@ def test_of_many_that_stage_at_once_each_has_the_whole_copy_and_nothing_is_left(
     assert [sorted(path.name for path in run.path.iterdir()) for run in runs] == [["content", "tmp"]] * 8
 
 
-def test_what_a_killed_program_left_half_copied_is_removed_when_it_is_old(
+def test_what_a_killed_program_left_half_copied_is_removed_by_the_next_copy(
     content: Path, directory: RunDirectory
 ) -> None:
-    place = directory.path.parents[1] / "content"
-    for name, age in (("old", 7200), ("young", 60)):
-        (place / f".partial-{name}" / "roles").mkdir(parents=True)
-        os.utime(place / f".partial-{name}", (time.time() - age,) * 2)
+    (directory.path.parents[1] / "content" / ".partial-left" / "roles").mkdir(parents=True)
     given = staged(directory, content)
 
-    assert copies(directory) == sorted([".partial-young", given])
+    assert copies(directory) == [given]
+
+
+def test_one_that_is_killed_while_it_copies_keeps_no_other_waiting(content: Path, directory: RunDirectory) -> None:
+    place = directory.path.parents[1] / "content"
+    place.mkdir()
+    held = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(place)], stdout=subprocess.PIPE, text=True, stderr=subprocess.PIPE
+    )
+    with held, ThreadPoolExecutor(1) as threads:
+        assert held.stdout is not None
+        assert held.stdout.readline() == "held\n"
+        waiting = threads.submit(staged, directory, content)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        assert copies(directory) == []
+        held.kill()
+        given = waiting.result(timeout=30)
+
+    assert copies(directory) == [given]
 
 
 def test_a_link_into_the_outside_is_copied_as_what_it_led_to(
@@ -210,3 +236,28 @@ def test_another_version_of_a_collection_is_another_digest(tmp_path: Path) -> No
     manifest.write_text('{"version": "1.0.1"}')
 
     assert len({before, first, collections_digest([tmp_path])}) == 3
+
+
+def test_runs_share_what_ansible_packed_only_where_all_that_decides_it_is_the_same(
+    content: Path, directory: RunDirectory
+) -> None:
+    runs = [directory, another(directory, 2), another(directory, 3)]
+    for run, collections in zip(runs, ("a", "a", "b"), strict=True):
+        run.share_packed(staged(run, content), collections, "2.19")
+    first, same, other = ((run.local_tmp / "ansiballz_cache").resolve() for run in runs)
+
+    assert first == same != other
+    assert first.is_dir()
+    assert first.stat().st_mode & 0o077 == 0
+    directory.share_packed("later", "c", "2.20")
+    assert (directory.local_tmp / "ansiballz_cache").resolve() == first, "a run keeps what it began with"
+
+
+def test_a_place_for_packed_modules_that_cannot_be_made_is_one_clear_error(
+    content: Path, directory: RunDirectory
+) -> None:
+    staged(directory, content)
+    (directory.path.parents[1] / "packed").write_text("in the way")
+
+    with pytest.raises(StateUnusable, match=r"packed/.* cannot be used: .* Nothing was run\."):
+        directory.share_packed("a")

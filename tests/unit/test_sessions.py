@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
@@ -21,15 +24,22 @@ class Started:
     made: list[Started]
     breaks = False
 
-    def __init__(self, _settings: AnsibleSettings) -> None:
+    def __init__(self, _settings: AnsibleSettings, connections: Path) -> None:
         if Started.breaks:
             raise ExecutorFailure("no process could be started")
         self.usable = True
         self.closed = False
+        self.connections = connections
         Started.made.append(self)
 
     def close(self) -> None:
         self.closed = True
+
+
+def stand_in(session: Session) -> Started:
+    """Return what these tests were given as a session."""
+    assert isinstance(session, Started)
+    return session
 
 
 @pytest.fixture
@@ -148,3 +158,46 @@ def test_what_was_given_back_is_taken_before_another_is_started(sessions: Sessio
     with sessions.one() as second:
         assert second is first
     assert len(Started.made) == 1
+
+
+def kept_open(directory: Path) -> subprocess.Popen[bytes]:
+    """Start a process that shows itself as ssh does when it keeps a connection open."""
+    return subprocess.Popen([f"ssh: {directory}/0123abcdef [mux]", "60"], executable=shutil.which("sleep"))
+
+
+def test_all_use_the_same_connections_which_end_with_the_program_and_nobody_elses_do(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    with sessions.one() as first, sessions.one() as second:
+        directory = stand_in(first).connections
+        assert directory == stand_in(second).connections
+    ours, theirs = kept_open(directory), kept_open(tmp_path)
+    sessions.close()
+
+    try:
+        ours.wait(5)  # it would go on for a minute
+        assert theirs.poll() is None
+        assert not directory.exists()
+    finally:
+        theirs.kill()
+        theirs.wait()
+
+
+@pytest.mark.usefixtures("sessions")
+def test_connections_end_with_the_last_session_and_the_next_one_has_new_ones() -> None:
+    sessions = Sessions(AnsibleSettings(), idle_seconds=0.2)
+    with sessions.one():
+        with sessions.one() as other:
+            old = stand_in(other).connections
+        deadline = time.monotonic() + 10
+        while not stand_in(other).closed and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        assert old.exists(), "somebody still has a session"
+    deadline = time.monotonic() + 10
+    while old.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not old.exists()
+    with sessions.one() as fresh:
+        assert stand_in(fresh).connections.exists()
+    sessions.close()

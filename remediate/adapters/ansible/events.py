@@ -48,6 +48,11 @@ def reduced(event: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def is_failure(event: Mapping[str, Any]) -> bool:
+    """Return whether a task failed, or its host was not reached; also where the playbook does not mind."""
+    return _OUTCOMES.get(event.get("event", "")) in {"failed", "unreachable"}
+
+
 def _message(result: Mapping[str, Any]) -> str:
     """What a failed task said, without what `no_log` hides."""
     parts = [str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "stderr")]

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,15 +24,18 @@ from remediate.adapters.ansible.sessions import IDLE_SECONDS, Sessions
 from remediate.catalog.settings import Settings
 from remediate.domain.host import Host, explain
 from remediate.domain.naming import role_name
-from remediate.domain.report import REPORT_KEYS, Report
+from remediate.domain.report import ADDED_KEYS, REPORT_KEYS, Report, RestorePoint, WayBack
 from remediate.domain.run import PhaseOutcome, TaskRecord
 from remediate.domain.runbook import ParameterValue, Phase, Runbook
+from remediate.domain.value import Value
 from remediate.engine.executor_ports import PhaseRequest, PhaseResult, TaskObserver
 from remediate.errors import ExecutorFailure, InvalidDocument, UnknownShape
 
 _LAYOUT = "stack_layout"
 #: Further names and addresses of a host, as alerts write them: a list of text.
 _ADDRESSES = "remediate_addresses"
+
+_Form = TypeVar("_Form", bound=Value)
 
 
 class AnsibleExecutor:
@@ -59,14 +62,17 @@ class AnsibleExecutor:
 
     def stage(self, run_id: str, runbook: Runbook) -> dict[str, str]:
         """Give a run its copy of the content; return digests of all that decides what the run does."""
-        source = source_digest(self._settings.content)
+        source, collections, version = source_digest(self._settings.content), collections_digest(), ansible_version()
+        run = RunDirectory(self._settings.state, run_id)
+        content = run.stage(self._settings.content, source)
+        run.share_packed(content, collections, version)
         return {
-            "content": RunDirectory(self._settings.state, run_id).stage(self._settings.content, source),
+            "content": content,
             # The run uses its copy; a source that has changed since then says that somebody means something else now.
             "source": source,
-            "collections": collections_digest(),
+            "collections": collections,
             "inventory": inventory_digest(self._settings.inventory),
-            "ansible_core": ansible_version(),
+            "ansible_core": version,
             "runbook_role": runbook.role,
         }
 
@@ -153,17 +159,23 @@ class _Collected:
         self._observe = observe
         self._phase = phase
         self.raw: dict[str, dict[str, Any]] = {}
-        self.reports: dict[str, Report] = {}
+        self._reports: dict[str, Report] = {}
+        self._added: dict[str, dict[str, WayBack | RestorePoint]] = {}
         self.messages: dict[str, str] = {}
         self._failed: dict[str, PhaseOutcome] = {}
         self._diffs: dict[str, list[str]] = {}
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """What hosts reported, each with what was added to it."""
+        return {host: report.model_copy(update=self._added.get(host, {})) for host, report in self._reports.items()}
 
     def task(self, task: dict[str, Any]) -> None:
         """Take one task as the supervisor reduced it."""
         host, report, is_item = task["host"], task.pop("report"), task.pop("item")
         self.raw.setdefault(host, {}).update(report)
-        if self._phase and REPORT_KEYS[self._phase][0] in report:
-            self.reports[host] = _parsed(self._phase, report)
+        if self._phase:
+            self._take(self._phase, host, report)
         if task["outcome"] in {"failed", "unreachable"} and not is_item:
             self.messages[host] = task["message"]
             self._failed[host] = PhaseOutcome(task["outcome"])
@@ -172,9 +184,17 @@ class _Collected:
         if not is_item or task["diff"] or task["outcome"] == "failed":
             self._observe(TaskRecord.model_validate(task))
 
+    def _take(self, phase: Phase, host: str, report: dict[str, Any]) -> None:
+        key, model = REPORT_KEYS[phase]
+        if key in report:
+            self._reports[host] = _parsed(phase, key, model, report)
+        if phase in ADDED_KEYS and ADDED_KEYS[phase][0] in report:
+            key, name, added = ADDED_KEYS[phase]
+            self._added[host] = {name: _parsed(phase, key, added, report)}
+
     def result(self, done: dict[str, Any], hosts: Sequence[str]) -> PhaseResult:
         """Return what came of the phase; a host that reported and then failed its assertion has reported."""
-        silent = [host for host in hosts if host not in self.reports]
+        silent = [host for host in hosts if host not in self._reports]
         troubles = {host: _trouble(self.messages.get(host) or _said(done["stdout"])) for host in silent}
         diffs = {host: "".join(parts) for host, parts in self._diffs.items()}
         return PhaseResult(outcome=self._outcome(done, silent), reports=self.reports, troubles=troubles, diffs=diffs)
@@ -187,8 +207,7 @@ class _Collected:
         return next((self._failed[host] for host in silent if host in self._failed), PhaseOutcome.FAILED)
 
 
-def _parsed(phase: Phase, report: dict[str, Any]) -> Report:
-    key, model = REPORT_KEYS[phase]
+def _parsed(phase: Phase, key: str, model: type[_Form], report: dict[str, Any]) -> _Form:
     try:
         return model.model_validate(report[key])
     except ValidationError as error:

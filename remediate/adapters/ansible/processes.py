@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -70,6 +71,11 @@ def _command_line(process: int) -> str:
         return ""
 
 
+def is_connection(_process: int, command: str) -> bool:
+    """Return whether a process is a connection that ssh keeps open: it runs nothing, it only carries what does."""
+    return command.startswith("ssh: ") and "[mux]" in command
+
+
 def end_descendants(spare: Callable[[int, str], bool] = lambda _process, _command: False, seconds: float = 5.0) -> int:
     """Kill every process below this one that is not spared; return how many were found.
 
@@ -88,6 +94,21 @@ def end_descendants(spare: Callable[[int, str], bool] = lambda _process, _comman
         time.sleep(0.005)
     _reap(ended)
     return len(ended)
+
+
+def end_connections(directory: Path) -> None:
+    """Close the connections that ssh keeps open below a directory, whoever opened them, and remove it."""
+    commands = {int(entry): _command_line(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()}  # noqa: PTH208  # as above
+    open_there = {
+        process
+        for process, command in commands.items()
+        if is_connection(process, command) and command.startswith(f"ssh: {directory}/")
+    }
+    for process in open_there:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+    _reap(open_there)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _reap(processes: set[int]) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import hashlib
 import importlib.metadata
 import json
+import os
 import secrets
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -22,7 +23,9 @@ from remediate.errors import StateUnusable
 _RESOLVER = yaml.resolver.Resolver()
 _SHARED_COLLECTIONS = Path("/usr/share/ansible/collections")
 #: A copy that is being made, or that is none any more, has such a name.
-_PARTIAL, _PARTIAL_SECONDS = ".partial-", 3600.0
+_PARTIAL = ".partial-"
+#: The name under which Ansible looks for packed modules, below its directory for temporary files.
+_ANSIBLES_CACHE = "ansiballz_cache"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -35,6 +38,7 @@ class RunDirectory:
         self.content = self.path / "content"
         self.local_tmp = self.path / "tmp"
         self._copies = state / "content"
+        self._packed = state / "packed"
 
     def stage(self, content: Sequence[Path], source: str) -> str:
         """Give the run a copy of the content, whose digest is `source` now; a run that has one keeps it.
@@ -56,6 +60,21 @@ class RunDirectory:
                 f"The run directory {self.path} cannot be written: {error}. Nothing was run."
             ) from error
 
+    def share_packed(self, *digests: str) -> None:
+        """Let this run use the modules that Ansible packs for any run for which all of this is the same.
+
+        To pack one costs a quarter to half a second of a processor. Which file a packed module is in follows from its
+        name alone, so `digests` must say all that decides what it holds: our content, collections, and Ansible itself.
+        """
+        shared = self._packed / hashlib.sha256("\0".join(digests).encode()).hexdigest()
+        try:
+            shared.mkdir(mode=0o700, parents=True, exist_ok=True)
+            link = self.local_tmp / _ANSIBLES_CACHE
+            if not link.is_symlink():
+                link.symlink_to(Path("..") / ".." / ".." / self._packed.name / shared.name)
+        except OSError as error:
+            raise StateUnusable(f"{shared} cannot be used: {error}. Nothing was run.") from error
+
     def new_phase(self, sequence: int, phase: str) -> Path:
         """Make the fresh directory of one phase."""
         directory = self.path / f"{sequence:02d}-{phase}"
@@ -70,13 +89,20 @@ class RunDirectory:
 
 def _copied(content: Sequence[Path], copies: Path, source: str) -> str:
     """Return the name of a copy of the content as it is now, below `copies`: its digest."""
-    known = copies / source
-    if known.is_dir():
-        if tree_digest(known) == source:
-            return source
-        # Somebody has changed it. What runs have used it are told so, and none uses it any more.
-        known.rename(copies / f"{_PARTIAL}{secrets.token_hex(8)}")
-    _discard_partial(copies)
+    with _alone(copies):
+        known = copies / source
+        if known.is_dir():
+            if tree_digest(known) == source:
+                return source
+            # Somebody has changed it. What runs have used it are told so, and none uses it any more.
+            known.rename(copies / f"{_PARTIAL}{secrets.token_hex(8)}")
+        # Nobody else is here, so whoever made one of these was killed over it.
+        for left in copies.glob(f"{_PARTIAL}*"):
+            shutil.rmtree(left)
+        return _copy(content, copies)
+
+
+def _copy(content: Sequence[Path], copies: Path) -> str:
     made = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=copies))
     # The first directory that holds a file wins, so it is copied last.
     for directory in reversed(content):
@@ -84,20 +110,22 @@ def _copied(content: Sequence[Path], copies: Path, source: str) -> str:
     made.chmod(0o700)
     # What was copied may be newer than what was looked at: the copy says what it is.
     name = tree_digest(made)
-    try:
+    if (copies / name).is_dir():
+        shutil.rmtree(made)
+    else:
         made.rename(copies / name)
-    except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-        shutil.rmtree(made)  # somebody else was first with the same
     return name
 
 
-def _discard_partial(copies: Path) -> None:
-    """Remove what whoever made it was killed over; what is young may still be made."""
-    for left in copies.glob(f"{_PARTIAL}*"):
-        if time.time() - left.stat().st_mtime > _PARTIAL_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Wait until no other thread or program is within; the kernel lets the next in when one is killed."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_variables(path: Path, variables: Mapping[str, ParameterValue]) -> None:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from remediate.adapters.ansible.environment import ansible_environment
-from remediate.adapters.ansible.processes import become_subreaper, end_descendants
+from remediate.adapters.ansible.processes import become_subreaper, end_descendants, is_connection
 from remediate.catalog.settings import AnsibleSettings
 from remediate.errors import ExecutorFailure
 from remediate.faults import reach
@@ -27,14 +28,12 @@ _POLL = 0.05
 class Session:
     """Sends requests to a supervisor, one at a time. When this process dies, so does all below the supervisor."""
 
-    def __init__(self, settings: AnsibleSettings) -> None:
-        # Short on purpose: ssh's control sockets live below it, and their paths may have 100 characters.
+    def __init__(self, settings: AnsibleSettings, connections: Path) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="remediate-"))
-        for name in ("cp", "home"):
-            (self._directory / name).mkdir(mode=0o700)
+        (self._directory / "home").mkdir(mode=0o700)
         (self._directory / "ansible.cfg").write_text("[defaults]\n")
         become_subreaper()
-        environment = ansible_environment(self._directory, settings)
+        environment = ansible_environment(self._directory, connections, settings)
         reach("supervisor.start.before")
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-m", "remediate.adapters.ansible.supervisor", str(self._directory)],
@@ -73,10 +72,12 @@ class Session:
                     return done
 
     def close(self) -> None:
-        """End the supervisor and everything below it."""
+        """End the supervisor and everything below it, but for connections: other sessions may be using them."""
         self.usable = False
         if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps({"op": "leave"}).encode() + b"\n")
+                self._process.stdin.close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -118,7 +119,7 @@ class Session:
     def _broke_down(self, error: OSError | None) -> None:
         """The supervisor is gone: its orphans are ours now, and are ended before anything else is said."""
         self.usable = False
-        end_descendants(spare=lambda process, _command: not self._started(process))
+        end_descendants(spare=lambda process, command: is_connection(process, command) or not self._started(process))
         raise ExecutorFailure(
             "The process that runs Ansible ended unexpectedly; everything it had started was ended."
         ) from error

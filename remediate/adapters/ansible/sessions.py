@@ -8,11 +8,14 @@ that would be worth: a storm of short runs does not start an Ansible for each, a
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Condition, Event, Timer
 from time import monotonic
 
+from remediate.adapters.ansible.processes import end_connections
 from remediate.adapters.ansible.session import Session
 from remediate.catalog.settings import AnsibleSettings
 
@@ -40,13 +43,15 @@ class Sessions:
         self._busy = 0
         self._last_started = 0.0
         self._retiring: Timer | None = None
+        #: Where the connections are that all sessions use; there while there is a session.
+        self._connections: Path | None = None
         self._changed = Condition()
 
     def warm_up(self) -> None:
         """Start a session now, unless there is one, so that it is ready when the first phase needs it."""
         with self._changed:
             if not self._idle and not self._busy:
-                self._keep(Session(self._settings))
+                self._keep(Session(self._settings, self._connected()))
 
     def close(self) -> None:
         """End all sessions and everything below them."""
@@ -56,6 +61,8 @@ class Sessions:
                 self._retiring.cancel()
         for session, _ in sessions:
             session.close()
+        with self._changed:
+            self._disconnect()
 
     @contextmanager
     def one(self, stop: Event | None = None) -> Iterator[Session]:
@@ -91,7 +98,7 @@ class Sessions:
 
     def _started(self) -> Session:
         try:
-            return Session(self._settings)
+            return Session(self._settings, self._connected())
         except BaseException:
             self._busy -= 1
             raise
@@ -118,3 +125,19 @@ class Sessions:
                 self._retire_in(self._idle[0][1] + self._idle_seconds - now)
         for session in due:
             session.close()
+        with self._changed:
+            if not self._idle and not self._busy:
+                self._disconnect()
+
+    def _connected(self) -> Path:
+        """Return the directory of the connections; to be called with the lock held."""
+        if self._connections is None:
+            # Short on purpose: paths of ssh's sockets may have 100 characters.
+            self._connections = Path(tempfile.mkdtemp(prefix="remediate-"))
+        return self._connections
+
+    def _disconnect(self) -> None:
+        """Close all connections, once no session uses them any more; to be called with the lock held."""
+        if self._connections:
+            end_connections(self._connections)
+            self._connections = None

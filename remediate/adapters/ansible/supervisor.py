@@ -1,8 +1,9 @@
 """The supervisor: a process that runs ansible-runner and lets nothing of it outlive the program that asked.
 
 It reads requests from its standard input, one JSON object a line, and answers on its standard output. When the input
-ends, because the program is done or was killed, every process below is killed at once. `cancel` and a time limit do the
-same to the current play: ansible-runner's own cancel leaves the running task alive.
+ends, because the program was killed, every process below is killed at once. `leave`, `cancel` and a time limit do the
+same, but for connections, which other sessions of the program use as well: ansible-runner's own cancel leaves the
+running task alive. What runs on a host notices that nobody listens to it any more, and ends.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from typing import Any, NoReturn
 import ptyprocess
 
 from remediate.adapters.ansible import warm
-from remediate.adapters.ansible.events import reduced
-from remediate.adapters.ansible.processes import become_subreaper, end_descendants
+from remediate.adapters.ansible.events import is_failure, reduced
+from remediate.adapters.ansible.processes import become_subreaper, end_connections, end_descendants, is_connection
 
 _INVENTORY_SECONDS = 60
 
@@ -38,8 +39,9 @@ class _PromptlyClosed(ptyprocess.PtyProcess):  # type: ignore[misc]  # published
 class Supervisor:
     """Answers the requests of one session."""
 
-    def __init__(self, session: Path, environment: dict[str, str], answers: int) -> None:
+    def __init__(self, session: Path, connections: Path, environment: dict[str, str], answers: int) -> None:
         self._session = session
+        self._connections = connections
         self._environment = environment
         self._answers = answers
         self._writing = threading.Lock()
@@ -57,7 +59,7 @@ class Supervisor:
                 while view:
                     view = view[os.write(self._answers, view) :]
         except OSError:
-            leave(self._session)
+            leave(self._session, self._connections)
 
     def begin(self, request: dict[str, Any]) -> None:
         """Start to work on a request in a thread; the answer follows when it is done."""
@@ -67,14 +69,17 @@ class Supervisor:
             try:
                 self.answer({"done": work(request)})
             except Exception as error:  # noqa: BLE001  # the border of the process: whatever went wrong is told, not lost
-                self.answer({"failed": f"{type(error).__name__}: {error}"})
+                said = f"{type(error).__name__}: {error}"
+                # What ansible-runner stumbles over when its play is killed is no failure of its own.
+                stopped = self._ended_by and {"done": {"rc": 254, "status": self._ended_by, "stdout": said}}
+                self.answer(stopped or {"failed": said})
 
         threading.Thread(target=body, daemon=True).start()
 
     def end_play(self, why: str) -> None:
         """Kill all that is below, for `canceled` or `timeout`. The session cannot be used any more after it."""
         self._ended_by = self._ended_by or why
-        end_descendants()
+        end_descendants(spare=is_connection)
 
     def _play(self, request: dict[str, Any]) -> dict[str, object]:
         import ansible_runner  # noqa: PLC0415  # a tenth of a second that the warm parent's fork must not wait for
@@ -110,9 +115,14 @@ class Supervisor:
         }
 
     def _event(self, event: dict[str, Any]) -> bool:
+        """Tell of a task that ended; return whether ansible-runner is to keep its own file of the event.
+
+        The record has what every task did. What Ansible knew beyond that is wanted of a task that failed; of all others
+        it would be four fifths of what a run leaves on the disk.
+        """
         if task := reduced(event):
             self.answer({"task": task})
-        return True  # anything else makes ansible-runner drop the event
+        return is_failure(event)
 
     def _inventory(self, request: dict[str, Any]) -> dict[str, object]:
         command = [str(self._session / "ansible-inventory"), "--inventory", request["inventory"], "--list"]
@@ -131,7 +141,7 @@ class Supervisor:
 
     def _shared_by_phases(self, process: int, command: str) -> bool:
         """The warm parent and ssh's connection masters serve the next phase as well."""
-        return process == self._warm or (command.startswith("ssh: ") and "[mux]" in command)
+        return process == self._warm or is_connection(process, command)
 
 
 def runner_settings() -> dict[str, str]:
@@ -152,9 +162,11 @@ def _tail(path: Path, size: int = 4000) -> str:
     return path.read_text(errors="replace")[-size:] if path.exists() else ""
 
 
-def leave(session: Path) -> NoReturn:
-    """Kill everything below, remove what the session kept, and end."""
-    end_descendants()
+def leave(session: Path, connections: Path | None = None) -> NoReturn:
+    """Kill everything below, remove what the session kept, and end; with the connections only where they are named."""
+    end_descendants(spare=is_connection)
+    if connections:
+        end_connections(connections)
     shutil.rmtree(session, ignore_errors=True)
     os._exit(0)
 
@@ -167,14 +179,17 @@ def main() -> None:
     ptyprocess.PtyProcess = _PromptlyClosed
     os.dup2(2, 1)  # whatever a library prints must not stand between the answers
     environment = json.loads(sys.stdin.readline())
-    supervisor = Supervisor(session, environment, answers)
+    connections = Path(environment["ANSIBLE_SSH_CONTROL_PATH_DIR"])
+    supervisor = Supervisor(session, connections, environment, answers)
     for line in sys.stdin:
         request = json.loads(line)
+        if request["op"] == "leave":
+            leave(session)
         if request["op"] == "cancel":
             supervisor.end_play("canceled")
         else:
             supervisor.begin(request)
-    leave(session)
+    leave(session, connections)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ command is seen by the next. A command whose Ansible settings differ from those 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -23,24 +24,17 @@ from remediate.adapters.ansible.processes import die_with_parent
 #: The commands that a warm parent stands in for.
 COMMANDS = ("ansible-playbook", "ansible-inventory")
 
-#: Plugins that every play on a real host needs.
-_PLUGINS = (
-    "action.normal",
-    "action.set_stats",
-    "action.validate_argument_spec",
-    "become.sudo",
-    "cache.memory",
-    "connection.ssh",
-    "inventory.auto",
-    "inventory.host_list",
-    "inventory.ini",
-    "inventory.script",
-    "inventory.toml",
-    "inventory.yaml",
-    "shell.sh",
-    "strategy.linear",
-    "vars.host_group_vars",
-)
+#: Plugins that every play on a real host needs. Not the callback of ansible-runner, which reads its settings of the run
+#: when it is imported.
+_PLUGINS = {
+    "action": ("normal", "set_stats", "validate_argument_spec"),
+    "cache": ("memory",),
+    "callback": ("default", "junit", "minimal", "oneline", "tree"),
+    "inventory": ("auto", "host_list", "ini", "script", "toml", "yaml"),
+    "strategy": ("linear",),
+}
+#: Of these a play reads the documentation of each plugin that there is, before its first task.
+_READ_WHOLE = ("become", "connection", "shell")
 
 
 def write_launcher(session: Path, command: str) -> Path:
@@ -91,9 +85,17 @@ def _import_ansible() -> None:
     # Ansible's own redirections are a large document; the command line would read it again for every command.
     loader.init_plugin_loader()
     importlib.import_module("ansible_collections.ansible.builtin")
-    # As plain modules: the loader finds them imported, and still does all of its own work for each plugin.
-    for plugin in _PLUGINS:
-        importlib.import_module(f"ansible.plugins.{plugin}")
+    # As a plain module: the loader of such remembers which it has given out, and would not give it to a fork again.
+    importlib.import_module("ansible.plugins.vars.host_group_vars")
+    # What a plugin can be told stands as YAML in its documentation: to read it is a third of a short play.
+    for kind, names in _PLUGINS.items():
+        for name in names:
+            getattr(loader, f"{kind}_loader").get(name, class_only=True)
+    for kind in _READ_WHOLE:
+        list(getattr(loader, f"{kind}_loader").all(class_only=True))
+    # No fork needs to look at all of this again for what it could free; looking also copies the memory.
+    gc.collect()
+    gc.freeze()
 
 
 def _serve(listener: socket.socket, imported: Mapping[str, str]) -> None:
@@ -144,9 +146,11 @@ def _run(command: str, arguments: list[str], environment: Mapping[str, str]) -> 
     from ansible.cli.inventory import InventoryCLI  # noqa: PLC0415  # in the fork, never in the supervisor
     from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415  # in the fork, never in the supervisor
 
+    # As the environment says to a command that is started cold; this interpreter has begun without looking there.
+    sys.dont_write_bytecode = True
     # What init_plugin_loader did in the warm parent serves here as well.
     warnings.filterwarnings("ignore", message="AnsibleCollectionFinder has already been configured")
-    # Modules packed for one run must not serve another one whose content differs, so each run has its own cache.
+    # Where the run's packed modules are: those of another run only where all that decides them is the same (ADR 22).
     constants.DEFAULT_LOCAL_TMP = environment["REMEDIATE_LOCAL_TMP"]
     code = 0
     try:

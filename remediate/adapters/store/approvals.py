@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Integer, Select, bindparam, delete, insert, select, update
 
 from remediate.adapters.store import trail
 from remediate.adapters.store.connection import Database
@@ -51,11 +53,9 @@ class DatabaseApprovals:
 
     def requests(self, *, due_by: datetime | None = None, limit: int = 1000) -> tuple[ApprovalRequest, ...]:
         """Return open requests, those that are due first; only those due by a moment, when one is given."""
-        query = select(approval_requests.c.body).where(approval_requests.c.is_open)
-        if due_by is not None:
-            query = query.where(approval_requests.c.next_at <= due_by)
+        given: dict[str, object] = {"most": limit} if due_by is None else {"most": limit, "due_by": due_by}
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(approval_requests.c.next_at).limit(limit)).scalars().all()
+            rows = connection.execute(_open(only_due=due_by is not None), given).scalars().all()
         return tuple(ApprovalRequest.model_validate(body) for body in rows)
 
     def answer(self, decision: ApprovalDecision) -> None:
@@ -114,6 +114,15 @@ class DatabaseApprovals:
             query = query.where(incidents.c.closed_at.is_(None))
         with self._database.reading() as connection:
             return tuple(read(row) for row in connection.execute(query).mappings())
+
+
+@cache
+def _open(*, only_due: bool) -> Select[Any]:
+    """At `most` so many open requests; made once, because the watch asks several times a second."""
+    query = select(approval_requests.c.body).where(approval_requests.c.is_open)
+    if only_due:
+        query = query.where(approval_requests.c.next_at <= bindparam("due_by", type_=approval_requests.c.next_at.type))
+    return query.order_by(approval_requests.c.next_at).limit(bindparam("most", type_=Integer))
 
 
 def _row(request: ApprovalRequest) -> dict[str, object]:

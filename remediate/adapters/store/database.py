@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, exists, func, insert, select, update
 
+from remediate.adapters.store import standing
 from remediate.adapters.store.attempts import attempts, live_runs
 from remediate.adapters.store.connection import Database
 from remediate.adapters.store.tables import phases, runs, tasks, transitions
@@ -130,16 +131,13 @@ class DatabaseStore:
 
     def asked_to_stop(self, run_ids: Iterable[str]) -> frozenset[str]:
         """Return those of some runs that somebody wants to stop."""
-        wanted = runs.c.id.in_(list(run_ids)) & (runs.c.stop_asked_by != "")
         with self._database.reading() as connection:
-            return frozenset(connection.execute(select(runs.c.id).where(wanted)).scalars())
+            asked = connection.execute(standing.asked_to_stop(), {"run_ids": list(run_ids)})
+            return frozenset(asked.scalars())
 
     def standing(self, statuses: Iterable[RunStatus]) -> tuple[Standing, ...]:
         """Return where the runs in these states stand, oldest first; runs that only look and are planned have ended."""
-        wanted = {status.value for status in statuses}
-        acting = ~runs.c.check_only & runs.c.status.in_(wanted)
-        looking = runs.c.check_only & runs.c.status.in_(wanted - {RunStatus.PLANNED.value})
-        return self._standing(acting | looking)
+        return self._standing(standing.standing(frozenset(statuses)))
 
     def waiting_for(self, carrier: str) -> int:
         """Return how many runs wait for a carrier of this kind to begin with them."""
@@ -147,11 +145,9 @@ class DatabaseStore:
         with self._database.reading() as connection:
             return int(connection.execute(select(func.count()).select_from(runs).where(waiting)).scalar_one())
 
-    def _standing(self, which: ColumnElement[bool]) -> tuple[Standing, ...]:
-        names = ("status", "hosts", "carrier", "created_at", "parent", "stop_asked_by")
-        query = select(runs.c.id.label("run_id"), *(runs.c[name] for name in names)).where(which)
+    def _standing(self, query: Select[Any]) -> tuple[Standing, ...]:
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(runs.c.created_at, runs.c.id)).mappings().all()
+            rows = connection.execute(query).mappings().all()
         return tuple(Standing.model_validate(dict(row)) for row in rows)
 
     def broken_off(self) -> tuple[Run, ...]:
@@ -177,12 +173,7 @@ class DatabaseStore:
 
     def handed_back(self) -> tuple[Standing, ...]:
         """Return where the runs stand that were handed over and whose children have all ended, oldest first."""
-        child, later = runs.alias(), runs.alias()
-        going_on = [status.value for status in OWNED | WAITING]
-        followed = exists().where(later.c.continues == child.c.id)
-        lost = (child.c.status == RunStatus.INTERRUPTED.value) & ~followed
-        unfinished = exists().where(child.c.parent == runs.c.id, child.c.status.in_(going_on) | lost)
-        return self._standing((runs.c.status == RunStatus.HANDED_OVER.value) & ~unfinished)
+        return self._standing(standing.handed_back())
 
     def live(self, statuses: Iterable[RunStatus]) -> tuple[LiveRun, ...]:
         """Return the runs in these states that do more than look, oldest first."""

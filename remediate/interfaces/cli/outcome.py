@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from remediate.domain.approval import ApprovalRequest, Asking
-from remediate.domain.report import RollbackReport, Verdict, Verification
+from remediate.domain.report import RollbackReport, Snapshot, Verdict, Verification
 from remediate.domain.run import PhaseRecord, Run, RunStatus
 from remediate.domain.runbook import Phase
 from remediate.interfaces.cli.plan_text import action_lines, measure_lines
@@ -56,6 +56,8 @@ def closing_lines(
     yield ""
     yield f"{_headline(run, phases)}  {printable(run.outcome)}"
     yield from _proof_lines(phases)
+    if _touched(phases):
+        yield from _restore_point_lines(run, phases)
     yield from child_lines(children)
     if request and request.state is Asking.OPEN:
         yield from waiting_lines(request)
@@ -107,6 +109,16 @@ def _proof_lines(phases: Sequence[PhaseRecord]) -> Iterator[str]:
         yield from _verification_lines(last)
     if last and last.phase is Phase.ROLLBACK:
         yield from _rollback_lines(last)
+
+
+def _restore_point_lines(run: Run, phases: Sequence[PhaseRecord]) -> Iterator[str]:
+    """Yield how each host's database goes back to before the fix: a rollback does not touch its rows."""
+    reports = [report for record in phases if record.phase is Phase.SNAPSHOT for report in record.reports.items()]
+    for host, report in reports:
+        if point := Snapshot.model_validate(report).restore_point:
+            yield f"  point    {host}: {printable(point.sentence)}"
+            if point.position:
+                yield f"           `remediate plan database-restore --limit {host} --set to=run:{run.id}`"
 
 
 def _rollback_lines(record: PhaseRecord) -> Iterator[str]:

@@ -62,6 +62,8 @@ def _host_lines(host: str, plan: HostPlan, *, every_action: bool) -> Iterator[st
         yield "  WARNING  this is not expected to be enough to cure the host"
     for note in finding.notes:
         yield f"  note     {printable(note)}"
+    if finding.way_back:
+        yield f"  back     {printable(finding.way_back.sentence)}"
 
 
 def measure_lines(measures: Iterable[Measure]) -> Iterator[str]:
