@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible.module_utils import backup_facts, backup_manifest, host_metrics
+from ansible.module_utils import backup_facts, backup_manifest, host_metrics, postgresql_state
 from ansible.module_utils.backup_facts import Facts, Held
 from ansible.module_utils.backup_manifest import BadManifestError
 from ansible.module_utils.backup_shelf import manifest_of
@@ -72,6 +72,9 @@ def _trouble(held: Held, snapshot: Snapshot) -> str:
         manifest = backup_manifest.read(held.repository.read(snapshot.id, path), f"snapshot {snapshot.id[:8]}")
     except BadManifestError as error:
         return str(error)
+    if state := manifest.postgresql:
+        said = postgresql_state.lacking(state, postgresql_state.below(content, state.repository))
+        return f"snapshot {snapshot.id[:8]}: {said}" if said else ""
     sizes = {os.path.basename(one): content.get(one) for one in snapshot.paths}
     wrong = [part.name for part in manifest.files if sizes.get(part.name) != part.bytes]
     return f"snapshot {snapshot.id[:8]} has not the whole of {', '.join(wrong)}" if wrong else ""

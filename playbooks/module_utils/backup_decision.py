@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.backup_facts import Facts, Held, limits_of
-from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, REDIS
+from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, POSTGRESQL, REDIS, WAL
 from ansible.module_utils.host_step import Found, Step, measure
 
 MAKE = "make_repository"
@@ -16,9 +16,18 @@ _DUE = {
     DATABASE: ("database_due", "copy_database"),
     LOGS: ("logs_due", "ship_logs"),
     REDIS: ("redis_due", "copy_redis"),
+    POSTGRESQL: ("postgresql_due", "copy_postgresql"),
+    WAL: ("wal_due", "ship_wal"),
     FILES: ("files_due", "copy_files"),
 }
-_WORDS = {FILES: "the files", REDIS: "Redis", DATABASE: "the database", LOGS: "the binary logs"}
+_WORDS = {
+    FILES: "the files",
+    REDIS: "Redis",
+    DATABASE: "the database",
+    LOGS: "the binary logs",
+    POSTGRESQL: "PostgreSQL",
+    WAL: "the write-ahead log",
+}
 
 
 def decide(facts: Facts, settings: dict[str, Any]) -> Found:
@@ -28,14 +37,18 @@ def decide(facts: Facts, settings: dict[str, Any]) -> Found:
     troubles = [one.trouble for one in facts.held if one.trouble]
     if troubles:
         found.causes[GONE] = troubles
+    if facts.doubt:
+        found.notes.append(f"whether the newest full copy leads on to now cannot be told: {facts.doubt}")
     limits = limits_of(settings)
     for kind, (cause, verb) in _DUE.items():
         if kind not in limits:
             continue
         found.measures += [_age(facts, one, kind, limits[kind]) for one in usable]
         due = [one for one in usable if _is_due(facts, one, kind, limits[kind])]
+        if kind == DATABASE and facts.cut_off:
+            due = usable
         if due:
-            found.causes[cause] = [_evidence(facts, one, kind, limits[kind]) for one in due]
+            found.causes[cause] = _evidence(facts, due, kind, limits[kind])
             _make(found, due, cause)
             found.steps.append(_step(cause, verb, kind, due, settings["source"]))
     return found
@@ -58,7 +71,13 @@ def _is_due(facts: Facts, held: Held, kind: str, limit: float) -> bool:
     return age is None or age >= limit
 
 
-def _evidence(facts: Facts, held: Held, kind: str, limit: float) -> str:
+def _evidence(facts: Facts, due: list[Held], kind: str, limit: float) -> list[str]:
+    late = [_late(facts, one, kind, limit) for one in due if _is_due(facts, one, kind, limit)]
+    # What is late in every repository needs no further reason.
+    return late if len(late) == len(due) else [*late, facts.cut_off]
+
+
+def _late(facts: Facts, held: Held, kind: str, limit: float) -> str:
     age = held.age(kind, facts.now)
     if age is None:
         return f"{held.repository.name} has no backup of {_WORDS[kind]}"

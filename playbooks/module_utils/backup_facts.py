@@ -8,8 +8,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, REDIS
+from ansible.module_utils import newest_copy
+from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, POSTGRESQL, REDIS, WAL
+from ansible.module_utils.binlog_events import BinlogError
 from ansible.module_utils.host_step import StepError
+from ansible.module_utils.log_directory import logs_in
 from ansible.module_utils.restic_repository import NoRepositoryError, Repository, RepositoryError, Snapshot
 from ansible.module_utils.run_state import make_private, write_whole
 
@@ -40,6 +43,10 @@ class Facts:
 
     held: tuple[Held, ...]
     now: float
+    #: Why no later moment can be reached from the newest full copy, or nothing.
+    cut_off: str = ""
+    #: Why that cannot be told, or nothing.
+    doubt: str = ""
 
 
 def limits_of(settings: dict[str, Any]) -> dict[str, float]:
@@ -48,6 +55,9 @@ def limits_of(settings: dict[str, Any]) -> dict[str, float]:
     if settings["database_service"]:
         wanted[DATABASE] = settings["database_hours"] * 3600.0
         wanted[LOGS] = settings["logs_minutes"] * 60.0
+    if settings["postgresql_stanza"]:
+        wanted[POSTGRESQL] = settings["postgresql_hours"] * 3600.0
+        wanted[WAL] = settings["wal_minutes"] * 60.0
     if settings["files"]:
         wanted[FILES] = settings["files_hours"] * 3600.0
     if settings["redis_service"]:
@@ -66,7 +76,22 @@ def look(settings: dict[str, Any]) -> Facts:
     """Ask every repository; one that does not answer is not an error, but a fact."""
     now = time.time()
     held = tuple(_held(one, settings, now) for one in repositories_of(settings))
-    return Facts(held, time.time())
+    if not settings["database_service"]:
+        return Facts(held, time.time())
+    try:
+        return Facts(held, time.time(), cut_off=_cut_off(settings))
+    except (OSError, BinlogError) as error:
+        return Facts(held, time.time(), doubt=f"the binary logs cannot be read: {error}")
+
+
+def _cut_off(settings: dict[str, Any]) -> str:
+    """Return why the logs of this host do not lead on from its newest full copy, or nothing."""
+    copy = newest_copy.known(settings["stage_dir"])
+    if copy is None:
+        return "this host remembers no full copy: whether its binary log leads on from the newest one cannot be told"
+    if newest_copy.began_anew(copy, logs_in(settings["database_dir"], "")):
+        return f"the binary log began anew since {copy.id}: no later moment can be reached from it"
+    return ""
 
 
 def _held(repository: Repository, settings: dict[str, Any], now: float) -> Held:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ansible.module_utils import backup_facts, database_content, database_copy, host_description
-from ansible.module_utils.backup_manifest import DUMP, STAGE, STREAM, Manifest, part_of, this_machine
+from ansible.module_utils import backup_facts, database_content, database_copy, host_description, newest_copy
+from ansible.module_utils.backup_manifest import DATABASE, DUMP, STAGE, STREAM, Manifest, part_of, this_machine
 from ansible.module_utils.database_data import need_room, size_of
 from ansible.module_utils.fallen_services import stack_of
 from ansible.module_utils.host_run import Kind
@@ -24,7 +24,7 @@ _IN_CONTAINER = "/tmp/remediate.rdb"  # noqa: S108 - beside Redis, gone after th
 _ROTATION = "tables.last"
 
 
-class _Backup(Kind):
+class Backup(Kind):
     """A step that puts something into repositories."""
 
     def __init__(self, settings: dict[str, Any], stack: dict[str, Any]) -> None:
@@ -46,23 +46,25 @@ class _Backup(Kind):
         finally:
             shutil.rmtree(self._stage, ignore_errors=True)
 
-    def _store(self, step: Step, manifest: Manifest, directory: str, paths: list[str]) -> None:
+    def _store(
+        self, step: Step, manifest: Manifest, directory: str, paths: list[str], leave_out: Sequence[str] = ()
+    ) -> None:
         """Put it into every repository; one that fails does not keep it from the others."""
         written = manifest.write(directory)
         troubles = []
         for repository in self._repositories(step):
             try:
-                self._store_in(repository, manifest, [*paths, written])
+                self._store_in(repository, manifest, [*paths, written], leave_out)
             except RepositoryError as error:
                 troubles.append(str(error))
         if troubles:
             raise StepError(f"not every repository has {step.target}: {'; '.join(troubles)}")
 
-    def _store_in(self, repository: Repository, manifest: Manifest, paths: list[str]) -> None:
+    def _store_in(self, repository: Repository, manifest: Manifest, paths: list[str], leave_out: Sequence[str]) -> None:
         stage = self._settings["stage_dir"]
         for last in (False, True):
             try:
-                repository.store(paths, manifest.source, [manifest.kind, f"id={manifest.id}"])
+                repository.store(paths, manifest.source, [manifest.kind, f"id={manifest.id}"], leave_out)
             except IncompleteError as error:
                 backup_facts.forget(stage, repository, error.snapshot)
                 # A file that goes away while it is read is not there the next time.
@@ -71,6 +73,8 @@ class _Backup(Kind):
             else:
                 break
         backup_facts.remember(stage, repository)
+        if manifest.kind == DATABASE:
+            newest_copy.remember(stage, manifest)
 
     def _manifest(self, step: Step, covered: float, **rest: Any) -> Manifest:
         made = time.time()
@@ -105,7 +109,7 @@ def _only(settings: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return [one for one in settings["repositories"] if one["name"] == name]
 
 
-class _OfDatabase(_Backup):
+class _OfDatabase(Backup):
     """A step that asks the database server."""
 
     def _server(self) -> MariaDB:
@@ -174,7 +178,7 @@ class ShipLogs(_OfDatabase):
         return True
 
 
-class CopyFiles(_Backup):
+class CopyFiles(Backup):
     """Stores files and directories: the application, its settings, certificates; and what host it was on."""
 
     def do(self, step: Step, saved: dict[str, Any]) -> bool:
@@ -189,7 +193,7 @@ class CopyFiles(_Backup):
         return True
 
 
-class CopyRedis(_Backup):
+class CopyRedis(Backup):
     """Stores what Redis holds, after its own tool has found it whole."""
 
     def do(self, step: Step, saved: dict[str, Any]) -> bool:

@@ -8,10 +8,11 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible.module_utils import database_content
+from ansible.module_utils import database_content, postgresql_state
 from ansible.module_utils.database_content import Content
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.log_position import Position
+from ansible.module_utils.postgresql_state import State
 from ansible.module_utils.run_state import write_whole
 
 FILE = "manifest.json"
@@ -19,6 +20,7 @@ FILE = "manifest.json"
 STAGE = "stage"
 #: The kinds of snapshots, as their tags.
 DATABASE, LOGS, FILES, REDIS = "database-full", "database-logs", "files", "redis"
+POSTGRESQL, WAL = "postgresql-copy", "postgresql-wal"
 STREAM = "full.mbstream"
 DUMP = "dump.rdb"
 _VERSION = 1
@@ -53,11 +55,15 @@ class Manifest:
     position: Position | None = None
     content: Content | None = None
     files: tuple[Part, ...] = ()
+    #: Of a backup of PostgreSQL only; others do not speak of it.
+    postgresql: State | None = None
 
     def write(self, directory: str) -> str:
         """Write it into a directory and return its path."""
         path = os.path.join(directory, FILE)
         record = {"version": _VERSION, **asdict(self), "content": self.content.record() if self.content else None}
+        if self.postgresql is None:
+            del record["postgresql"]
         write_whole(path, json.dumps(record).encode("ascii"))
         return path
 
@@ -69,10 +75,12 @@ def read(text: str, where: str) -> Manifest:
         if record.pop("version") != _VERSION:
             raise BadManifestError(f"the manifest of {where} is of another version of remediate: use that one")
         position, content = record.pop("position"), record.pop("content")
+        state = record.pop("postgresql", None)
         return Manifest(
             **{**record, "files": tuple(Part(**one) for one in record["files"])},
             position=Position(**position) if position else None,
             content=database_content.from_record(content) if content else None,
+            postgresql=postgresql_state.from_record(state) if state else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadManifestError(f"the manifest of {where} cannot be read: {error}") from error

@@ -6,8 +6,19 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ansible.module_utils import backup_manifest
-from ansible.module_utils.backup_manifest import DATABASE, FILE, FILES, LOGS, REDIS, STAGE, BadManifestError, Manifest
+from ansible.module_utils import backup_manifest, postgresql_state
+from ansible.module_utils.backup_manifest import (
+    DATABASE,
+    FILE,
+    FILES,
+    LOGS,
+    POSTGRESQL,
+    REDIS,
+    STAGE,
+    WAL,
+    BadManifestError,
+    Manifest,
+)
 from ansible.module_utils.restic_repository import Repository, RepositoryError, Snapshot
 
 
@@ -18,6 +29,8 @@ class Stored:
     snapshot: Snapshot
     manifest: Manifest
     paths: dict[str, str]
+    #: Of a backup of PostgreSQL: the files of its log.
+    archive: tuple[str, ...] = ()
 
 
 class Shelf:
@@ -35,6 +48,14 @@ class Shelf:
     def logs(self) -> list[Snapshot]:
         """Return the shipments of binary logs."""
         return self._of(LOGS)
+
+    def postgresql(self) -> list[Snapshot]:
+        """Return the copies of PostgreSQL."""
+        return self._of(POSTGRESQL)
+
+    def wal(self) -> list[Snapshot]:
+        """Return everything that has PostgreSQL's log in it: each copy, and each shipment."""
+        return self._of(POSTGRESQL, WAL)
 
     def redis(self) -> list[Snapshot]:
         """Return the copies of Redis."""
@@ -55,14 +76,27 @@ class Shelf:
         manifest = backup_manifest.read(self.repository.read(snapshot.id, path), snapshot.tag("id"))
         if manifest.source != self.source:
             raise BadManifestError(f"the manifest of {manifest.id} is of {manifest.source}, not of {self.source}")
+        if {POSTGRESQL, WAL} & set(snapshot.tags):
+            return Stored(snapshot, manifest, {}, _archive(manifest, content))
         paths = {part.name: stored[part.name] for part in manifest.files if part.name in stored}
         short = [part.name for part in manifest.files if content.get(paths.get(part.name, "")) != part.bytes]
         if short:
             raise RepositoryError(f"the backup {manifest.id} has not the whole of {', '.join(short)}")
         return Stored(snapshot, manifest, paths)
 
-    def _of(self, kind: str) -> list[Snapshot]:
-        return [one for one in self._snapshots if kind in one.tags]
+    def _of(self, *kinds: str) -> list[Snapshot]:
+        return [one for one in self._snapshots if set(kinds) & set(one.tags)]
+
+
+def _archive(manifest: Manifest, content: dict[str, int]) -> tuple[str, ...]:
+    """Return the files of PostgreSQL's log in a snapshot; raises RepositoryError unless all of it is there."""
+    state = manifest.postgresql
+    if state is None:
+        raise BadManifestError(f"the manifest of {manifest.id} does not speak of PostgreSQL")
+    files = postgresql_state.below(content, state.repository)
+    if said := postgresql_state.lacking(state, files):
+        raise RepositoryError(f"the backup {manifest.id} is not whole: {said}")
+    return tuple(postgresql_state.archive_in(state, files))
 
 
 def first_readable(repositories: list[dict[str, Any]], source: str) -> Shelf:

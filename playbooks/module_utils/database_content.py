@@ -127,18 +127,3 @@ def _sum_of(schema: str, table: str, columns: list[str]) -> str:
         f"SELECT {literal(schema)}, {literal(table)}, COUNT(*), COALESCE(BIT_XOR({row}), 0), COALESCE(SUM({row}), 0)"  # noqa: S608 - names of SQL
         f" FROM {name(schema)}.{name(table)}"
     )
-
-
-def differences(wanted: Content, found: Content) -> list[str]:
-    """Return in words what is not the same, one per table; nothing when all that was wanted is there exactly."""
-    there = {one.label: one for one in found.tables}
-    said = []
-    for table in wanted.tables:
-        other = there.get(table.label)
-        if other is None:
-            said.append(f"{table.label} is not there (it had {table.rows} rows)")
-        elif other.rows != table.rows:
-            said.append(f"{table.label} has {other.rows} rows instead of {table.rows}")
-        elif other != table:
-            said.append(f"{table.label} has the right number of rows ({table.rows}) and another content")
-    return said

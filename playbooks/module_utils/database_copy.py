@@ -8,11 +8,11 @@ import re
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.log_position import Position
 from ansible.module_utils.mariadb_server import MariaDB
-from ansible.module_utils.stack_program import plain
+from ansible.module_utils.stack_program import GENTLY, plain
 
 _SECONDS = 4 * 3600.0
 #: Never --log-innodb-page-corruption: with it a copy of damaged pages "completes OK".
-_COPY = ["mariadb-backup", "--backup", "--stream=mbstream", "--target-dir=/tmp", "--parallel=2"]
+_COPY = [*GENTLY, "mariadb-backup", "--backup", "--stream=mbstream", "--target-dir=/tmp", "--parallel=2"]
 _PLACE = re.compile(r"binlog position: filename '([^']+)', position '(\d+)'(?:, GTID of the last change '([^']*)')?")
 _DONE = "completed OK!"
 

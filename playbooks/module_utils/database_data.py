@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,7 +22,11 @@ from ansible.module_utils.stack_feed import fed
 _SPARE = 32 << 20
 _TRIAL_SECONDS = 120.0
 _LEVELS = (0, 1, 2, 3)
+#: How long is waited, in seconds, before the data are copied again that somebody wrote to meanwhile.
+_PAUSES = (1.0, 3.0, 5.0)
 _WHOLE = "whole"
+#: What a server says that finds a transaction neither committed nor rolled back, and has no binary log to ask.
+_IN_DOUBT = "prepared transactions! It means that server was not shut down properly"
 
 
 @dataclass(frozen=True)
@@ -115,16 +120,43 @@ def fill(data: str, copy: str) -> None:
 def attempt(server: MariaDB, data: str, scratch: str, limit: int, tables: list[tuple[str, str]]) -> Trial:
     """Start a server on a copy of the data, with more and more recovery, and say with how much it starts.
 
-    The data themselves are only read. With `readable` every row of the named tables could be read.
+    The data themselves are only read. With `readable` every row of the named tables could be read. A server that is
+    started again and again writes even if it fails, and a copy of what changes meanwhile is worse than the data are:
+    nothing bad is believed of such a copy. Raises StepError when there is none that could be believed.
     """
-    with _copied(data, scratch) as copy:
-        # From below: a start that worked has changed the copy, and with less recovery it would work then, too.
-        level = next((one for one in _LEVELS if one <= limit and _starts(server, copy, one)), None)
-        if level is None:
-            return Trial(None)
-        names = [f"{name(schema)}.{name(table)}" for schema, table in tables]
-        count = [f"SELECT COUNT(*) FROM {one} USE INDEX ()" for one in names]  # noqa: S608 - names of SQL
-        return Trial(level, readable=_starts(server, copy, level, count))
+    for pause in (*_PAUSES, 0.0):
+        before = _marks(data)
+        with _copied(data, scratch) as copy:
+            was_still = _marks(data) == before
+            trial = _tried(server, copy, limit, tables)
+        if was_still or trial.readable:
+            return trial
+        time.sleep(pause)
+    raise StepError(
+        f"whether the data can be repaired cannot be told: something writes to {data} all the time, though no server "
+        f"answers; nothing was done: stop the service {server.service} and try again"
+    )
+
+
+def _tried(server: MariaDB, copy: str, limit: int, tables: list[tuple[str, str]]) -> Trial:
+    # From below: a start that worked has changed the copy, and with less recovery it would work then, too.
+    level = next((one for one in _LEVELS if one <= limit and _starts(server, copy, one)), None)
+    if level is None:
+        return Trial(None)
+    names = [f"{name(schema)}.{name(table)}" for schema, table in tables]
+    count = [f"SELECT COUNT(*) FROM {one} USE INDEX ()" for one in names]  # noqa: S608 - names of SQL
+    return Trial(level, readable=_starts(server, copy, level, count))
+
+
+def _marks(data: str) -> dict[str, tuple[int, int, int]]:
+    """Return what changes of each file when it is written to."""
+    marks = {}
+    for parent, _, files in os.walk(data):
+        for path in (os.path.join(parent, file) for file in files):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(path)
+                marks[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return marks
 
 
 @contextlib.contextmanager
@@ -146,14 +178,26 @@ def _copied(data: str, scratch: str) -> Iterator[str]:
 
 
 def _starts(server: MariaDB, copy: str, level: int, statements: list[str] | None = None) -> bool:
-    """Return whether a server on the copy starts, and does these statements without an error."""
+    """Return whether a server on the copy starts, and does these statements without an error.
+
+    A server that was killed in the middle of a commit asks its binary log what became of that. This one has no such
+    log, and would refuse to start; it is told to commit, which ends it in any case, and is started once more.
+    """
+    code, said = _run(server, copy, level, statements)
+    if code != 0 and _IN_DOUBT in said:
+        _run(server, copy, level, None, "--tc-heuristic-recover=COMMIT")
+        code, _ = _run(server, copy, level, statements)
+    return code == 0
+
+
+def _run(server: MariaDB, copy: str, level: int, statements: list[str] | None, *more: str) -> tuple[int, str]:
     own = [f"--{one}={copy}" for one in ("datadir", "innodb-data-home-dir", "innodb-log-group-home-dir")]
     own += [f"--innodb-undo-directory={copy}", f"--aria-log-dir-path={copy}", f"--pid-file={copy}/trial.pid"]
     own += ["--skip-networking", "--skip-log-error", "--skip-log-bin", "--skip-slave-start", "--user=mysql"]
-    argv = ["mariadbd", "--bootstrap", *own, f"--innodb-force-recovery={level}", *_log_size(copy)]
+    argv = ["mariadbd", "--bootstrap", *own, f"--innodb-force-recovery={level}", *_log_size(copy), *more]
     with fed(";\n".join([*(statements or ["SELECT 1"]), ""])) as stdin:
-        code, _, _ = server.stack.once(server.service, argv, [copy], _TRIAL_SECONDS, stdin=stdin)
-    return code == 0
+        code, _, said = server.stack.once(server.service, argv, [copy], _TRIAL_SECONDS, stdin=stdin)
+    return code, said
 
 
 def _log_size(copy: str) -> list[str]:

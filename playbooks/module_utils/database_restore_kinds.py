@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils import restore_plan, scratch_place
+from ansible.module_utils import restore_rates, scratch_place
 from ansible.module_utils.database_data import copy_tree, need_room
 from ansible.module_utils.database_rebuild import ROOM, rebuild_from
 from ansible.module_utils.directory_swap import Swap
@@ -182,4 +182,4 @@ def _make_fit(data: str, present: str) -> None:
 
 def _remember(stage: str, record: Record) -> None:
     phases = record.measured()
-    restore_plan.remember(stage, phases.get("fetch", (0, 0.0)), phases.get("replay", (0, 0.0)))
+    restore_rates.remember(stage, record.seconds, phases.get("fetch", (0, 0.0)), phases.get("replay", (0, 0.0)))

@@ -43,7 +43,7 @@ class DatabaseRestore:
         ]
         found.measures.append(measure("predicted time", round(plan.seconds, 1), "s", "", ok=True))
         found.notes.append("the present data stay beside, whole, until they are removed by hand")
-        found.notes.append("afterwards the binary log begins anew: run backup-create for a new full copy")
+        found.notes.append("afterwards the binary log begins anew: run backup-create at once, for a new full copy")
         return found
 
     def _data(self, plan: Plan) -> dict[str, Any]:

@@ -33,7 +33,8 @@ class Swap:
     def prepare(self) -> None:
         """Make the room for the new content, on the same file system."""
         make_private(self.room)
-        os.chmod(self.room, 0o711)  # noqa: S103 - the server's user comes through to what is its
+        # The server's user comes through to what is its; a copy of the server's data lists all directories within them.
+        os.chmod(self.room, 0o755 if self._within else 0o711)
 
     @property
     def done(self) -> bool:

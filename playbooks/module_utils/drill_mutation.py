@@ -26,6 +26,14 @@ KINDS = {
     "row_changed": "CONTENT_MISMATCH",
     "redis_bit": "BACKUP_BAD",
 }
+#: The same of a copy of PostgreSQL.
+POSTGRESQL_KINDS = {
+    "pgbackrest_bit": "BACKUP_BAD",
+    "wal_bit": "CHAIN_GAP",
+    "wal_missing": "CHAIN_GAP",
+    "wal_cut": "CHAIN_GAP",
+    "postgresql_row": "CONTENT_MISMATCH",
+}
 _PAGE = 16384
 #: The first page of a table's rows: one that is free has nothing to lose, and is looked at by nobody.
 _ROWS = 3
@@ -42,7 +50,7 @@ class Mutation:
     @property
     def wanted(self) -> str:
         """The verdict that must come of it."""
-        return KINDS[self.kind]
+        return {**KINDS, **POSTGRESQL_KINDS}[self.kind]
 
     def stream(self, source: IO[bytes], size: int) -> IO[bytes]:
         """Return the stream of a copy, cut short where that is the damage."""
@@ -53,7 +61,7 @@ class Mutation:
         if self.kind != "page_bit":
             return
         path = max(_tables(directory), key=os.path.getsize)
-        _flip(path, _ROWS * _PAGE + _INSIDE)
+        flip(path, _ROWS * _PAGE + _INSIDE)
 
     def logs(self, paths: list[str], first: str) -> list[str]:
         """Damage one of the logs from the first one on that the copy needs; return those that are left."""
@@ -66,7 +74,7 @@ class Mutation:
         if self.kind == "log_missing":
             return [path for path in paths if path != middle]
         if self.kind == "log_bit":
-            _flip(middle, os.path.getsize(middle) // 2)
+            flip(middle, os.path.getsize(middle) // 2)
         else:
             _cut_at_event(middle)
         return paths
@@ -74,7 +82,7 @@ class Mutation:
     def redis(self, path: str) -> None:
         """Flip a bit in what Redis has written."""
         if self.kind == "redis_bit":
-            _flip(path, os.path.getsize(path) - 3)
+            flip(path, os.path.getsize(path) - 3)
 
     def rows(self, server: ScratchServer, labels: Sequence[str]) -> None:
         """Take a row away, or change one, in the first of some tables (`schema.table`) that has any."""
@@ -120,7 +128,8 @@ def _tables(directory: str) -> list[str]:
     return found
 
 
-def _flip(path: str, offset: int) -> None:
+def flip(path: str, offset: int) -> None:
+    """Turn one bit of a file over."""
     with open(path, "r+b") as target:
         target.seek(offset)
         byte = target.read(1)

@@ -39,13 +39,18 @@ class Record:
         finally:
             entry["seconds"] += time.monotonic() - begun
 
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self._start
+
     def measured(self) -> dict[str, tuple[int, float]]:
         """Return bytes and seconds of each phase so far."""
         return {name: (one["bytes"], one["seconds"]) for name, one in self._phases.items()}
 
     def close(self, verdict: str, reason: str) -> dict[str, Any]:
         """Return the report; a restore that is right but too slow, or too old, is a miss."""
-        wall = time.monotonic() - self._start
+        wall = self.seconds
         rto_target, rpo_target = self._targets
         rpo = max(0.0, self.began - self.covered_until) if self.covered_until else 0.0
         if verdict == PASS and wall > rto_target:

@@ -9,6 +9,7 @@ from typing import Any
 from ansible.module_utils import database_content, file_tree, host_description
 from ansible.module_utils.application_restore_kinds import LayOut
 from ansible.module_utils.backup_shelf import Shelf, first_readable
+from ansible.module_utils.content_difference import differences
 from ansible.module_utils.database_content import Content
 from ansible.module_utils.database_restore_kinds import Rebuild
 from ansible.module_utils.fallen_services import stack_of
@@ -87,7 +88,7 @@ class RebuildExactly(Rebuild):
                 replay.until(content.file, content.offset)
             labels = [one.label for one in content.tables]
             found = database_content.look(server.rows, float(self._settings["content_seconds"]), labels)
-            if said := database_content.differences(content, found):
+            if said := differences(content, found):
                 raise StepError(f"the database is not what it was at {content.file}:{content.offset}: {said[0]}")
             compared.update(labels)
         if plan.chain.logs:

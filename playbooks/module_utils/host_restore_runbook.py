@@ -116,7 +116,7 @@ class HostRestore:
         return plan.seconds
 
     def _notes(self, found: Found, plan: FilesPlan, there: Description) -> None:
-        found.notes.append("afterwards the binary log begins anew: run backup-create --database-hours 0")
+        found.notes.append("afterwards the binary log begins anew: run backup-create at once, for a new full copy")
         if not there.packages:
             found.notes.append(
                 "this backup does not say which packages and units the source had: make sure of them by hand"

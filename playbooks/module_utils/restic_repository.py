@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 from ansible.module_utils import restic_locks
 from ansible.module_utils.controller_watch import die_with_parent
 from ansible.module_utils.host_step import StepError
-from ansible.module_utils.stack_program import Finished, StackError, plain, run_program
+from ansible.module_utils.stack_program import GENTLY, Finished, StackError, plain, run_program
 
 #: An answer of a repository over the network; copies take what they need.
 _ASK_SECONDS = 60.0
@@ -114,11 +114,17 @@ class Repository:
         found = json.loads(done.output or "null") or []
         return sorted((_snapshot(one) for one in found), key=lambda one: one.made)
 
-    def store(self, paths: Sequence[str], source: str, tags: Sequence[str]) -> tuple[str, int]:
-        """Put files and directories into a new snapshot; return its id and how many bytes were new."""
+    def store(
+        self, paths: Sequence[str], source: str, tags: Sequence[str], leave_out: Sequence[str] = ()
+    ) -> tuple[str, int]:
+        """Put files and directories into a new snapshot; return its id and how many bytes were new.
+
+        Files whose names are like a pattern in `leave_out` stay out.
+        """
         marks = [word for tag in (_MARK, *tags) for word in ("--tag", tag)]
+        marks += [word for pattern in leave_out for word in ("--exclude", pattern)]
         argv = ["backup", "--json", "--host", source, *marks, "--files-from-raw", "/dev/stdin"]
-        done = self._restic(argv, _COPY_SECONDS, given="".join(f"{path}\0" for path in paths))
+        done = self._restic(argv, _COPY_SECONDS, GENTLY, given="".join(f"{path}\0" for path in paths))
         said = _last_json(done.output)
         if done.code not in {0, _INCOMPLETE} or said.get("message_type") != "summary":
             raise self._error(done, "took no copy")
@@ -208,9 +214,10 @@ class Repository:
             raise self._error(done, f"did not do `{arguments[0]}`")
         return done
 
-    def _restic(self, arguments: Sequence[str], seconds: float, **streams: Any) -> Finished:
+    def _restic(self, arguments: Sequence[str], seconds: float, way: Sequence[str] = (), **streams: Any) -> Finished:
+        argv = [*way, "restic", *self._options, *arguments]
         try:
-            return run_program(["restic", *self._options, *arguments], seconds, env=self._environment(), **streams)
+            return run_program(argv, seconds, env=self._environment(), **streams)
         except StackError as error:
             raise RepositoryError(f"the repository {self.name}: {error}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -11,23 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible.module_utils import binlog_target
+from ansible.module_utils import binlog_target, restore_mark, restore_rates
 from ansible.module_utils.backup_manifest import STREAM, BadManifestError
 from ansible.module_utils.backup_shelf import Shelf, Stored, first_readable
 from ansible.module_utils.binlog_events import BinlogError
 from ansible.module_utils.binlog_target import Target
 from ansible.module_utils.host_step import StepError
 from ansible.module_utils.log_chain import BrokenChainError, Chain
+from ansible.module_utils.log_directory import logs_in
 from ansible.module_utils.log_position import Position
 from ansible.module_utils.moments import moment_of, stamp
 from ansible.module_utils.restic_repository import RepositoryError
-from ansible.module_utils.run_state import make_private, write_whole
+from ansible.module_utils.run_state import make_private
 
-#: What restores of this host have not measured yet: bytes in a second, on a small host.
-_RATES = {"restore": 50e6, "replay": 10e6}
-_RATES_FILE = "rates.json"
 _POSITION = re.compile(r"([\w.-]+\.\d{6,}):(\d+)")
 _STATEMENT = re.compile(r"before (.+) (\S+)", re.IGNORECASE)
+_RUN = re.compile(r"run:(.+)")
 
 
 class NoPlanError(StepError):
@@ -91,19 +89,22 @@ class Planner:
             return None
         if found := _POSITION.fullmatch(wanted):
             return binlog_target.at_position(paths, base, Position(found[1], int(found[2])))
+        if found := _RUN.fullmatch(wanted):
+            mark = restore_mark.found(self._settings["state_dirs"], found[1])
+            restore_mark.see_in(mark, paths)
+            return binlog_target.at_position(paths, base, mark.position)
         if found := _STATEMENT.fullmatch(wanted):
             return binlog_target.before_statement(paths, base, found[1], found[2])
         return binlog_target.at_time(paths, base, _moment(wanted))
 
     def _predicted(self, copy: Stored, chain: Chain) -> float:
-        rates = {**_RATES, **_read(os.path.join(self._settings["stage_dir"], _RATES_FILE))}
         size = sum(part.bytes for part in copy.manifest.files)
-        return size / max(1.0, rates["restore"]) + chain.bytes / max(1.0, rates["replay"])
+        return restore_rates.predicted(self._settings["stage_dir"], size, chain.bytes)
 
     def _logs(self, shelf: Shelf) -> list[str]:
         """Return the logs, oldest first: those of the newest shipment, and what the server has written since."""
         shipped = self._shipped(shelf)
-        own = _logs_in(self._settings["data_dir"], self._settings["log_dir"])
+        own = logs_in(self._settings["data_dir"], self._settings["log_dir"])
         return [*shipped.values(), *(path for name, path in own.items() if name not in shipped)]
 
     def _shipped(self, shelf: Shelf) -> dict[str, str]:
@@ -121,44 +122,14 @@ class Planner:
         return {part.name: place + stored.paths[part.name] for part in stored.manifest.files}
 
 
-def remember(stage: str, fetched: tuple[int, float], replayed: tuple[int, float]) -> None:
-    """Write down how fast a restore was, in bytes and seconds, for the next plan."""
-    path = os.path.join(stage, _RATES_FILE)
-    rates = _read(path)
-    for name, (size, seconds) in (("restore", fetched), ("replay", replayed)):
-        if seconds > 0.5 and size > 1 << 20:
-            rates[name] = size / seconds
-    write_whole(path, json.dumps(rates).encode("ascii"))
-
-
-def _read(path: str) -> dict[str, float]:
-    try:
-        with open(path, encoding="ascii") as source:
-            return {str(name): float(value) for name, value in json.load(source).items()}
-    except (OSError, ValueError, AttributeError):
-        return {}  # only an estimate rests on it
-
-
-def _logs_in(data: str, directory: str) -> dict[str, str]:
-    """Return the binary logs of a directory by name; they are there even when the server is not."""
-    place = directory or data
-    found = re.compile(r".+\.\d{6,}")
-    names = sorted(name for name in os.listdir(place) if found.fullmatch(name)) if os.path.isdir(place) else []
-    return {name: os.path.join(place, name) for name in names if _is_binlog(os.path.join(place, name))}
-
-
-def _is_binlog(path: str) -> bool:
-    with open(path, "rb") as source:
-        return source.read(4) == b"\xfebin"
-
-
 def _moment(text: str) -> int:
     """Return a moment in seconds since 1970; raises NoPlanError."""
     moment = moment_of(text)
     if moment is None:
         raise NoPlanError(
             f"{text!r} is neither a time with its zone (2026-11-28T03:10:00Z), nor a position "
-            "(mariadb-bin.000002:1234), nor a statement (before DROP TABLE shop.orders); nothing was done"
+            "(mariadb-bin.000002:1234), nor a statement (before DROP TABLE shop.orders), nor a run (run:ID); nothing "
+            "was done"
         )
     return int(moment)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from typing import Any
 
-from ansible.module_utils import drill_report, host_metrics
+from ansible.module_utils import drill_report, host_metrics, postgresql_drill
 from ansible.module_utils.backup_shelf import Shelf
+from ansible.module_utils.drill_mutation import KINDS, POSTGRESQL_KINDS
 from ansible.module_utils.host_checks import CANNOT_TELL, CURED, NOT_CURED, Check, check
 from ansible.module_utils.host_run import Kind
 from ansible.module_utils.host_step import Done, Found, Seen, Step, StepError, measure
-from ansible.module_utils.restic_repository import Repository, RepositoryError
+from ansible.module_utils.postgresql_state import part_name, source_name
+from ansible.module_utils.restic_repository import Repository, RepositoryError, Snapshot
 from ansible.module_utils.restore_drill import drill
 from ansible.module_utils.run_state import make_private, write_whole
 from ansible.module_utils.stack_program import StackError
@@ -27,9 +30,11 @@ class TryRestore(Kind):
 
     def do(self, step: Step, saved: dict[str, Any]) -> bool:
         """Try it; a bad backup is a result, not an error."""
-        report = drill(_source(self._settings, step.data["source"]), self._settings)
+        name = step.data["source"]
+        way = postgresql_drill.drill if name == part_name(source_name(name)) else drill
+        report = way(_source(self._settings, name), self._settings)
         make_private(self._settings["report_dir"])
-        path = _path(self._settings, step.data["source"], self._settings["mutation"])
+        path = _path(self._settings, name, self._settings["mutation"])
         write_whole(path, json.dumps(report).encode("ascii"))
         return True
 
@@ -48,11 +53,15 @@ class RestoreTest:
         sources = self._sources()
         names = ", ".join(one["name"] for one in sources)
         found = Found(f"the newest backups of {names}")
-        found.causes[_CAUSE] = [_evidence(one) for one in sources]
+        looked = [_look(one) for one in sources]
+        found.causes[_CAUSE] = [one.evidence for one in looked]
         found.steps = [
-            Step(_CAUSE, "restore", f"{one['name']} into a scratch server", data={"source": one["name"]})
-            for one in sources
+            Step(_CAUSE, "restore", f"{name} into a scratch server", data={"source": name})
+            for one in looked
+            for name in _trials(one, self._settings)
         ]
+        if not found.steps:
+            raise StepError(f"{names} has nothing that {self._settings['mutation']} could damage; nothing was done")
         return found
 
     def _sources(self) -> list[dict[str, Any]]:
@@ -81,7 +90,7 @@ class RestoreTest:
 def show(settings: dict[str, Any]) -> None:
     """Show to the monitoring what the last trial of each source told, but for those on copies damaged on purpose."""
     samples: list[tuple[str, dict[str, str], float]] = []
-    for name in (one["name"] for one in settings["sources"]):
+    for name in _shown(settings):
         about = {"source": name}
         if not os.path.exists(_path(settings, name)):
             samples.append(("remediate_restore_test_timestamp_seconds", about, 0.0))
@@ -97,7 +106,7 @@ def show(settings: dict[str, Any]) -> None:
 
 def _source(settings: dict[str, Any], name: str) -> dict[str, Any]:
     for one in settings["sources"]:
-        if one["name"] == name:
+        if one["name"] == source_name(name):
             return dict(one)
     if not settings["sources"]:
         raise StepError(
@@ -107,15 +116,57 @@ def _source(settings: dict[str, Any], name: str) -> dict[str, Any]:
     raise StepError(f"this host has no backups of {name!r}; nothing was done: it knows {known}")
 
 
-def _evidence(source: dict[str, Any]) -> str:
+@dataclass(frozen=True)
+class _Looked:
+    """What one look at the repository of a source told."""
+
+    source: dict[str, Any]
+    evidence: str
+    copies: tuple[Snapshot, ...] = ()
+    postgresql: tuple[Snapshot, ...] = ()
+
+
+def _look(source: dict[str, Any]) -> _Looked:
     try:
         repository = Repository(source["name"], source["address_file"], source["password_file"], cached=False)
         shelf = Shelf(repository, source["name"])
     except (RepositoryError, StackError) as error:
-        return f"{source['name']}: {error}"
-    copies = shelf.databases()
+        return _Looked(source, f"{source['name']}: {error}")
+    copies, postgresql = tuple(shelf.databases()), tuple(shelf.postgresql())
+    said = [_counted("full copies", copies)] if source["mariadb"] else []
+    said += [_counted("copies of PostgreSQL", postgresql)] if _has_postgresql(source) or postgresql else []
+    return _Looked(source, f"{source['name']}: {'; '.join(said) or 'there is nothing to restore'}", copies, postgresql)
+
+
+def _counted(what: str, copies: tuple[Snapshot, ...]) -> str:
     newest = f"the newest is {copies[0].tag('id') or copies[0].id[:8]}" if copies else "there is nothing to restore"
-    return f"{source['name']}: {len(copies)} full copies, {newest}"
+    return f"{len(copies)} {what}, {newest}"
+
+
+def _has_postgresql(source: dict[str, Any]) -> bool:
+    return bool(source["postgresql"]["stanza"])
+
+
+def _trials(looked: _Looked, settings: dict[str, Any]) -> list[str]:
+    """Return the names of what is tried of a source: all that it has, or what was asked for."""
+    name, mutation, only = looked.source["name"], settings["mutation"], settings["only"]
+    both = {
+        name: looked.source["mariadb"] and mutation not in POSTGRESQL_KINDS,
+        # Copies that the inventory does not speak of are tried as well: that it cannot be done has to be said.
+        part_name(name): (_has_postgresql(looked.source) or looked.postgresql) and mutation not in KINDS,
+    }
+    if settings["backup"]:
+        # A copy is of one or the other, so only that is restored.
+        of_postgresql = any(settings["backup"] in {one.tag("id"), one.id, one.id[:8]} for one in looked.postgresql)
+        both[name if of_postgresql else part_name(name)] = False
+    return [one for one, there in both.items() if there and only in ("", name, one)]
+
+
+def _shown(settings: dict[str, Any]) -> list[str]:
+    """Return the names of all trials that the monitoring looks for."""
+    names = [(one["name"], one["mariadb"]) for one in settings["sources"]]
+    names += [(part_name(one["name"]), _has_postgresql(one)) for one in settings["sources"]]
+    return [name for name, wanted in names if wanted or os.path.exists(_path(settings, name))]
 
 
 def _path(settings: dict[str, Any], source: str, mutation: str = "") -> str:

@@ -9,11 +9,13 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from ansible.module_utils.backup_manifest import this_machine
 from ansible.module_utils.host_step import StepError
 
 _OURS = ".remediate-scratch"
+_SERVERS = frozenset({"mariadbd", "mysqld", "postgres", "postmaster"})
 #: Others come through, and see nothing.
 _THROUGH = 0o711
 
@@ -80,7 +82,11 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _processes() -> list[str]:
-    return [name for name in os.listdir("/proc") if name.isdigit() and _command(name)[:1] in (["mariadbd"], ["mysqld"])]
+    return [name for name in os.listdir("/proc") if name.isdigit() and _program(name) in _SERVERS]
+
+
+def _program(process: str) -> str:
+    return next(iter(_command(process)), "")
 
 
 def _command(process: str) -> list[str]:
@@ -95,7 +101,10 @@ def _command(process: str) -> list[str]:
 
 def _data_directories(process: str) -> list[str]:
     """Return where a server has its data: it works there, and may have been told so."""
-    found = [word.partition("=")[2] for word in _command(process) if word.startswith("--datadir=")]
+    command = _command(process)
+    found = [word.partition("=")[2] for word in command if word.startswith("--datadir=")]
+    if _program(process) in {"postgres", "postmaster"}:
+        found += [after for word, after in pairwise(command) if word == "-D"]
     with contextlib.suppress(OSError):
         found.append(os.readlink(f"/proc/{process}/cwd"))
     return [one for one in found if one not in {"", "/"}]

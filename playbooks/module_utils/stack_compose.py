@@ -31,10 +31,12 @@ _PLUGIN_DIRECTORIES = (
     os.path.expanduser("~/.docker/cli-plugins"),
 )
 #: What makes a service in a container read its configuration again. Not one signal for all: SIGHUP ends some of them.
+#: From inside: whatever `docker kill` sends, the engine takes the container for one that somebody has stopped, and
+#: does not start it again when it ends.
 _RELOADS = {
-    "app": ("kill", "--signal", "SIGUSR2", "app"),
-    "mysql": ("kill", "--signal", "SIGHUP", "mysql"),
-    "nginx": ("exec", "--no-TTY", "nginx", "nginx", "-s", "reload"),
+    "app": ("sh", "-c", "kill -s USR2 1"),
+    "mysql": ("sh", "-c", "kill -s HUP 1"),
+    "nginx": ("nginx", "-s", "reload"),
 }
 #: Beside the project's own file: what a runbook has set. It is read wherever it is there.
 _OVERRIDE = "docker-compose.remediate.yml"
@@ -112,7 +114,7 @@ class Compose:
             )
         finished = Finished(0, "", "")
         for name in names:
-            finished = self._compose(*_RELOADS[name])
+            finished = self._compose("exec", "--no-TTY", name, *_RELOADS[name])
             if finished.code != 0:
                 break
         return finished

@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from ansible.module_utils import stream_files
+from ansible.module_utils import stream_files, stream_receiver, stream_semi_sync
 from ansible.module_utils.binlog_events import NOT_UNDERSTOOD, DamageError
 from ansible.module_utils.controller_watch import die_with_parent
 from ansible.module_utils.stream_tail import Tail
@@ -32,7 +32,7 @@ _TIDY_SECONDS = 600.0
 _FIRST_SECONDS = 30.0
 _NICE = 5
 _PURGED = "Could not find first log file name"
-_QUESTION = "SELECT @@gtid_binlog_pos, @@server_uid"
+_QUESTION = ["@@gtid_binlog_pos", "@@server_uid"]
 
 
 class StreamError(Exception):
@@ -59,7 +59,10 @@ class Follower:
             "lag": -1.0,
             "position": "",
             "error": "",
+            "semi_sync": "",
         }
+        #: How many transactions the server had not waited for, when it was asked.
+        self._unwaited: int | None = None
         #: What the server has said that it has, when it was asked, and by the clock that never jumps.
         self._wanted: tuple[str, float, float] | None = None
 
@@ -139,20 +142,19 @@ class Follower:
         return True
 
     def _tool(self, directory: str, first: str) -> list[str]:
-        return [
-            *self._client("mariadb-binlog"),
-            "--read-from-remote-server",
-            "--raw",
-            "--stop-never",
-            f"--stop-never-slave-server-id={self._settings['server_id']}",
-            f"--result-file={directory}/",
-            first,
-        ]
+        number = self._settings["server_id"]
+        if self._settings["semi_sync"]:
+            program = [sys.executable, "-B", "-m", stream_receiver.__name__]
+            kind = [f"--server-id={number}", *(["--fsync"] if self._settings["semi_sync_fsync"] else [])]
+        else:
+            program = ["mariadb-binlog"]
+            kind = ["--read-from-remote-server", "--raw", "--stop-never", f"--stop-never-slave-server-id={number}"]
+        return [*program, *self._client(), *kind, f"--result-file={directory}/", first]
 
-    def _client(self, program: str) -> list[str]:
+    def _client(self) -> list[str]:
         one = self._settings
         server = [f"--host={one['address']}", f"--port={one['port']}", f"--user={one['user']}"]
-        return [program, f"--defaults-extra-file={one['options_file']}", *server]
+        return [f"--defaults-extra-file={one['options_file']}", *server]
 
     def _said(self) -> str:
         with open(os.path.join(self._root, "errors"), encoding="utf-8", errors="backslashreplace") as source:
@@ -163,7 +165,7 @@ class Follower:
         asked = tidied = float("-inf")
         while self._child and self._child.poll() is None:
             self._read()
-            if time.monotonic() - asked >= _ASK_SECONDS and self._wanted is None:
+            if time.monotonic() - asked >= _ASK_SECONDS:
                 asked = time.monotonic()
                 self._ask()
                 self._read()
@@ -195,10 +197,11 @@ class Follower:
 
     def _ask(self) -> None:
         moment, began = time.time(), time.monotonic()
-        argv = [*self._client("mariadb"), "--batch", "--skip-column-names"]
+        question = [*_QUESTION, *(stream_semi_sync.COLUMNS if self._settings["semi_sync"] else [])]
+        argv = ["mariadb", *self._client(), "--batch", "--skip-column-names"]
         try:
             done = subprocess.run(
-                [*argv, f"--execute={_QUESTION}"],
+                [*argv, f"--execute=SELECT {', '.join(question)}"],
                 capture_output=True,
                 check=False,
                 encoding="utf-8",
@@ -210,11 +213,21 @@ class Follower:
             self._status["error"] = "the server does not answer"
             return
         words = done.stdout.rstrip("\n").split("\t")
-        if done.returncode != 0 or len(words) != 2:
+        if done.returncode != 0 or len(words) != len(question):
             self._status["error"] = f"the server does not answer: {done.stderr.strip()[-200:]}"
             return
         self._status["server"] = words[1]
-        self._wanted = (words[0], moment, began)
+        # What it said before is still on its way where the stream is late: that shows how late.
+        self._wanted = self._wanted or (words[0], moment, began)
+        if self._settings["semi_sync"]:
+            self._judge(words[len(_QUESTION) :])
+
+    def _judge(self, answer: list[str]) -> None:
+        """Note whether the server waits for what it commits."""
+        unwaited = stream_semi_sync.unwaited(answer)
+        before = unwaited if self._unwaited is None else self._unwaited
+        self._status["semi_sync"] = stream_semi_sync.trouble(answer, before)
+        self._unwaited = unwaited
 
     def _sync(self) -> None:
         """Have everything on the disk: the tool never asks for it."""
@@ -256,6 +269,8 @@ class Follower:
             "remediate_backup_stream_alive_timestamp_seconds": float(self._status["point"]),
             "remediate_backup_stream_lag_seconds": float(self._status["lag"]),
         }
+        if self._settings["semi_sync"]:
+            numbers["remediate_backup_stream_semi_sync"] = float(not self._status["semi_sync"])
         label = f'{{source="{self._settings["source"]}"}}'
         lines = [line for name in numbers for line in (f"# TYPE {name} gauge", f"{name}{label} {numbers[name]!r}")]
         _put(self._settings["metrics_file"], "\n".join([*lines, ""]), 0o644)

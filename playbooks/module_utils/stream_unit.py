@@ -44,6 +44,8 @@ class StreamState:
     error: str
     #: That the stream could not go on where it had ended; or nothing.
     broken: str
+    #: Why the server does not wait for the stream though it should; or nothing.
+    semi_sync: str = ""
 
 
 class StreamUnit:
@@ -72,6 +74,7 @@ class StreamUnit:
             str(status.get("start", "")),
             str(status.get("error", "")),
             str(status.get("broken", "")),
+            str(status.get("semi_sync", "")),
         )
 
     def _unit_trouble(self) -> str:
@@ -101,13 +104,18 @@ class StreamUnit:
             done = run_program(["systemctl", *words], _SECONDS)
             if done.code != 0 and words[0] != "reset-failed":
                 raise StepError(f"systemctl {' '.join(words)} failed: {done.last_line}; what was written is left there")
+        self._await(began)
+
+    def _await(self, began: float) -> None:
+        """Return when everything is here; where the server should wait for the stream, it is given time to begin so."""
         until = time.monotonic() + _BEGIN_SECONDS
-        while self.state().point < began:
+        while (state := self.state()).point < began or state.semi_sync:
             if time.monotonic() > until:
-                state = self.state()
-                why = state.error or state.unit or "it has not shown that it has everything"
-                raise StepError(f"the stream of {self.source} was started, and does not work: {why}")
+                break
             time.sleep(0.3)
+        if state.point < began:
+            why = state.error or state.unit or "it has not shown that it has everything"
+            raise StepError(f"the stream of {self.source} was started, and does not work: {why}")
 
     def _files(self) -> dict[str, str]:
         """Return every file that the stream consists of, with its text."""
@@ -125,7 +133,7 @@ class StreamUnit:
         metrics = self._settings["metrics_file"]
         beside = f"remediate_stream_{self.source}.prom"
         return {
-            **{name: self._stream[name] for name in ("address", "port", "user")},
+            **{name: self._stream[name] for name in ("address", "port", "user", "semi_sync", "semi_sync_fsync")},
             "source": self.source,
             "server_id": server_id(this_machine(), self.source),
             "options_file": self._path("options.cnf"),

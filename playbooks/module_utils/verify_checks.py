@@ -7,6 +7,7 @@ from typing import Any
 from ansible.module_utils import host_metrics, verify_decision
 from ansible.module_utils.host_checks import CURED, NOT_CURED, Check, check
 from ansible.module_utils.host_step import Seen
+from ansible.module_utils.postgresql_state import part_name
 from ansible.module_utils.verify_facts import SourceFacts
 
 
@@ -42,4 +43,8 @@ def show(facts: list[SourceFacts], settings: dict[str, Any]) -> None:
             samples.append(("remediate_backup_stream_wanted", about, 1.0))
         else:
             samples.append(("remediate_backup_recoverable_point_timestamp_seconds", about, one.point))
+        if one.wal:
+            # Nobody else shows it: no stream follows PostgreSQL.
+            part = {"source": part_name(one.name)}
+            samples.append(("remediate_backup_recoverable_point_timestamp_seconds", part, one.wal.until))
     host_metrics.show(settings["metrics_file"], samples)

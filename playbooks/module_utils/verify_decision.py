@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, REDIS
+from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, POSTGRESQL, REDIS
 from ansible.module_utils.host_step import NO_UNDO, Found, Step, measure
+from ansible.module_utils.postgresql_state import part_name
 from ansible.module_utils.stream_unit import FRESH_SECONDS
 from ansible.module_utils.verify_facts import SourceFacts
+from ansible.module_utils.verify_wal import WalFacts
 
 DAMAGED, GAP, DOWN = "repository_damaged", "chain_gap", "stream_down"
 OLD, RETENTION = "too_old", "retention_due"
 FOLLOW, FORGET = "follow_log", "forget_snapshots"
 
-_WORDS = {DATABASE: "the full copy", FILES: "the files", REDIS: "Redis", LOGS: "the binary logs"}
+_WORDS = {
+    DATABASE: "the full copy",
+    FILES: "the files",
+    REDIS: "Redis",
+    LOGS: "the binary logs",
+    POSTGRESQL: "the copy of PostgreSQL",
+}
 
 
 def decide(facts: list[SourceFacts], settings: dict[str, Any]) -> Found:
@@ -51,8 +59,9 @@ def damage(facts: SourceFacts) -> list[str]:
 
 
 def gap(facts: SourceFacts) -> list[str]:
-    """Return where the chain breaks."""
-    return [facts.chain.trouble] if facts.chain and facts.chain.trouble else []
+    """Return where the chain of MariaDB's logs breaks, and that of PostgreSQL's."""
+    both = [facts.chain.trouble if facts.chain else "", facts.wal.trouble if facts.wal else ""]
+    return [one for one in both if one]
 
 
 def stream_trouble(facts: SourceFacts, settings: dict[str, Any]) -> list[str]:
@@ -68,9 +77,7 @@ def stream_trouble(facts: SourceFacts, settings: dict[str, Any]) -> list[str]:
         said.append(f"it has not shown for {behind:.0f} s that it has everything{_because(stream.error)}")
     elif stream.lag > settings["lag_seconds"]:
         said.append(f"what is committed comes {stream.lag:.0f} s later")
-    if stream.broken:
-        said.append(stream.broken)
-    return said
+    return [*said, *(words for words in (stream.broken, stream.semi_sync) if words)]
 
 
 def _because(error: str) -> str:
@@ -85,6 +92,8 @@ def too_old(facts: SourceFacts, settings: dict[str, Any]) -> list[str]:
     limit = settings["rpo_minutes"] * 60.0 / 3
     if facts.now - facts.point > limit:
         said.append(f"the newest moment that can be restored is more than {limit:.0f} s ago")
+    if facts.wal and facts.now - facts.wal.until > limit:
+        said.append(f"the newest moment of PostgreSQL that can be restored is more than {limit:.0f} s ago")
     for kind, hours in limits_of(settings).items():
         made = facts.newest.get(kind)
         if made is not None and facts.now - made > hours * 3600.0:
@@ -98,7 +107,12 @@ def _older(kind: str, hours: int) -> str:
 
 def limits_of(settings: dict[str, Any]) -> dict[str, int]:
     """Return after how many hours each kind is too old; the logs are too old by the recoverable point."""
-    return {DATABASE: settings["database_hours"], FILES: settings["files_hours"], REDIS: settings["redis_hours"]}
+    return {
+        DATABASE: settings["database_hours"],
+        FILES: settings["files_hours"],
+        REDIS: settings["redis_hours"],
+        POSTGRESQL: settings["postgresql_hours"],
+    }
 
 
 def retention(facts: SourceFacts) -> list[str]:
@@ -144,6 +158,8 @@ def _cured_by_steps(facts: SourceFacts, settings: dict[str, Any]) -> bool:
         return False
     limits = limits_of(settings)
     kinds = [kind for kind, made in facts.newest.items() if facts.now - made > limits.get(kind, 1e9) * 3600.0]
+    if facts.wal and facts.now - facts.wal.until > settings["rpo_minutes"] * 60.0 / 3:
+        return False  # no stream follows PostgreSQL
     return not kinds and (not too_old(facts, settings) or new_start)
 
 
@@ -164,7 +180,17 @@ def measures(facts: SourceFacts, settings: dict[str, Any]) -> list[dict[str, Any
     if facts.stream:
         lag, most = facts.stream.lag, settings["lag_seconds"]
         found.append(measure(f"stream of {facts.name}, lag", round(lag, 3), "s", f"<= {most}", ok=0 <= lag <= most))
-    return found
+    return found + (_of_wal(facts, facts.wal, limit) if facts.wal else [])
+
+
+def _of_wal(facts: SourceFacts, wal: WalFacts, limit: float) -> list[dict[str, Any]]:
+    name, age = part_name(facts.name), max(0.0, facts.now - wal.until)
+    return [
+        measure(f"recoverable point of {name}, age", round(age, 3), "s", f"<= {limit:g}", ok=age <= limit),
+        measure(f"window of {name}, from", round(wal.since, 3), "epoch", "> 0", ok=wal.since > 0),
+        measure(f"window of {name}, to", round(wal.until, 3), "epoch", "> 0", ok=wal.until > 0),
+        measure(f"log of {name}", wal.segments, "segments", "> 0", ok=wal.segments > 0),
+    ]
 
 
 def _cycle(settings: dict[str, Any]) -> float:

@@ -8,15 +8,17 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils import stream_files, verify_chain, verify_coverage, verify_retention
+from ansible.module_utils import stream_files, verify_chain, verify_coverage, verify_retention, verify_wal
 from ansible.module_utils.backup_shelf import Shelf
 from ansible.module_utils.host_step import StepError
+from ansible.module_utils.postgresql_state import part_name, source_name
 from ansible.module_utils.restic_repository import Repository, RepositoryError, Snapshot
 from ansible.module_utils.run_state import make_private, write_whole
 from ansible.module_utils.stream_unit import StreamState, StreamUnit
 from ansible.module_utils.verify_chain import ChainFacts
 from ansible.module_utils.verify_coverage import Coverage
 from ansible.module_utils.verify_retention import kind_of
+from ansible.module_utils.verify_wal import WalFacts
 
 _TRIES = 3
 _PAUSE_SECONDS = 5.0
@@ -41,6 +43,8 @@ class SourceFacts:
     removable: tuple[Snapshot, ...] = ()
     #: Snapshots that say that they are of the future.
     future: int = 0
+    #: None where the source has no PostgreSQL.
+    wal: WalFacts | None = None
 
     @property
     def point(self) -> float:
@@ -64,7 +68,7 @@ def sources_of(settings: dict[str, Any]) -> list[dict[str, Any]]:
             "the inventory names no backups that this host looks after; nothing was done: set "
             "backup_verify_sources for the host that holds the repositories, or --limit to that one"
         )
-    sources = [one for one in settings["sources"] if settings["only"] in ("", one["name"])]
+    sources = [one for one in settings["sources"] if source_name(settings["only"]) in ("", one["name"])]
     if not sources:
         known = ", ".join(one["name"] for one in settings["sources"])
         raise StepError(f"this host has no backups of {settings['only']}; nothing was done: it knows {known}")
@@ -94,7 +98,8 @@ def _look(source: dict[str, Any], settings: dict[str, Any], *, read: bool) -> So
         return SourceFacts(name, time.time(), damage=str(error), stream=stream)
     coverage, damage = _checked(repository, _coverage_of(place, identity, settings), place, settings, read=read)
     streamed = stream_files.best(stream_files.look(StreamUnit(source, settings).root))
-    chain = verify_chain.look(shelf, streamed, place)
+    wal = verify_wal.look(shelf, wanted=bool(source["postgresql"]["stanza"]))
+    chain = verify_chain.look(shelf, streamed, place) if source["mariadb"] else _chain_of(wal)
     now = time.time()
     past = [one for one in snapshots if one.made <= now + verify_retention.SKEW]
     facts = SourceFacts(
@@ -107,10 +112,16 @@ def _look(source: dict[str, Any], settings: dict[str, Any], *, read: bool) -> So
         stream,
         tuple(_removable(name, snapshots, now, settings)),
         len(snapshots) - len(past),
+        wal,
     )
     if stream:
         _tell_stream(source, settings, facts)
     return facts
+
+
+def _chain_of(wal: WalFacts | None) -> ChainFacts:
+    """Return what stands for the chain of a source without MariaDB; what is wrong with PostgreSQL's is told there."""
+    return ChainFacts("", wal.since, wal.until, position=wal.position) if wal else ChainFacts("", 0.0, time.time())
 
 
 def _checked(
@@ -158,11 +169,16 @@ def _removable(name: str, snapshots: list[Snapshot], now: float, settings: dict[
 
 
 def protected(name: str, snapshots: list[Snapshot], settings: dict[str, Any]) -> set[str]:
-    """Return the ids of the last chain that a drill has found good.
+    """Return the ids of the last chains that drills have found good."""
+    return _proven(name, "proven", snapshots, settings) | _proven(part_name(name), "proven-wal", snapshots, settings)
+
+
+def _proven(name: str, mind_name: str, snapshots: list[Snapshot], settings: dict[str, Any]) -> set[str]:
+    """Return the ids of the last chain of a source, or of its PostgreSQL, that a drill has found good.
 
     A report of a drill that failed names a chain that is not proven; the one before is kept in mind here.
     """
-    mind = os.path.join(settings["evidence_dir"], name, "proven.json")
+    mind = os.path.join(settings["evidence_dir"], source_name(name), f"{mind_name}.json")
     try:
         with open(os.path.join(settings["report_dir"], f"{name}.json"), encoding="ascii") as source:
             report = json.load(source)

@@ -16,6 +16,8 @@ STREAM: dict[str, Any] = {
     "port": {"type": "int", "default": 3306},
     "user": {"type": "str", "default": ""},
     "password_file": {"type": "str", "default": "", "no_log": False},
+    "semi_sync": {"type": "bool", "default": False},
+    "semi_sync_fsync": {"type": "bool", "default": True},
 }
 #: A source as `restore-test` knows it, and its stream.
 SOURCE: dict[str, Any] = {
@@ -30,6 +32,7 @@ OPTIONS: dict[str, Any] = {
     "database_hours": _NUMBER,
     "files_hours": _NUMBER,
     "redis_hours": _NUMBER,
+    "postgresql_hours": _NUMBER,
     "read_parts": _NUMBER,
     "read_hours": _NUMBER,
     "keep_hours": _NUMBER,

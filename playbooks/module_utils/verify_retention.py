@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, REDIS
+from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, POSTGRESQL, REDIS, WAL
 from ansible.module_utils.restic_repository import Snapshot
 
 HOUR, DAY = 3600.0, 86400.0
 #: Two clocks may differ by so much.
 SKEW = 300.0
-KINDS = (DATABASE, LOGS, FILES, REDIS)
+KINDS = (DATABASE, LOGS, FILES, REDIS, POSTGRESQL, WAL)
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def rules_of(settings: Mapping[str, int]) -> dict[str, Rule]:
         REDIS: Rule(hours, settings["keep_days"] * DAY),
         FILES: Rule(hours, settings["keep_file_days"] * DAY, months),
         LOGS: Rule(settings["keep_log_days"] * DAY),
+        POSTGRESQL: Rule(hours, settings["keep_days"] * DAY, months),
+        WAL: Rule(settings["keep_log_days"] * DAY),
     }
 
 

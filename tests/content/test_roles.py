@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from remediate.catalog.card import Card
+from remediate.domain.report import ADDED_KEYS
 from remediate.domain.runbook import Phase
 from remediate.interfaces.cli.runbook import _general_options
 
@@ -29,6 +30,8 @@ TASK_FILES = sorted(
 MODULES = sorted((PLAYBOOKS / "library").glob("*.py"))
 PYTHON = [*MODULES, *sorted((PLAYBOOKS / "module_utils").glob("*.py"))]
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Verification", "Rollback"]
+#: They change nothing of a database in production, or are a way back themselves: they take no restore point.
+WITHOUT_RESTORE_POINT = {"backup_create", "backup_verify", "restore_test", "database_restore", "host_restore"}
 #: What the engine fills in, or nobody needs: they have no default.
 NO_DEFAULT = {"run_id"}
 
@@ -90,9 +93,49 @@ def test_a_runbook_has_the_standard_playbook(role: Path) -> None:
                     "name": role.name,
                     "tasks_from": "{{ remediate_phase | default('diagnose') }}",
                 },
-            }
+            },
+            *([] if role.name in WITHOUT_RESTORE_POINT else [restore_point_of(role.name)]),
         ],
     }
+
+
+def restore_point_of(role: str) -> dict[str, Any]:
+    """The last task of every runbook that changes something."""
+    return {
+        "name": "Mark the way back before anything is changed",
+        "ansible.builtin.include_role": {
+            "name": "restore_point",
+            "tasks_from": "{{ remediate_phase | default('diagnose') }}",
+        },
+        "vars": {"restore_point_run_id": "{{ " + role + "_run_id | default('') }}"},
+        "when": "remediate_phase | default('diagnose') in ['diagnose', 'snapshot']",
+    }
+
+
+def test_a_restore_point_is_where_the_runbooks_about_backups_look_for_it() -> None:
+    """The role of restore points has no inventory of its own: its fallbacks are the defaults of those runbooks."""
+    settings = loaded(PLAYBOOKS / "roles/restore_point/vars/main.yml")["__restore_point_settings"]
+    fallbacks = dict(re.findall(r"(\w+) \| default\((.*?)\) \}\}", "\n".join(settings.values())))
+    defaults: dict[str, Any] = {}
+    for role in ("backup_create", "database_restore"):
+        defaults |= loaded(PLAYBOOKS / "roles" / role / "defaults/main.yml")
+
+    assert len(fallbacks) == len(settings) - 1
+    for name, text in fallbacks.items():
+        assert ast.literal_eval(text) == defaults[name], name
+
+
+def test_what_is_added_to_reports_comes_under_the_keys_that_the_engine_knows() -> None:
+    found = {
+        phase: [
+            (name, task["when"])
+            for task in tasks_in(PLAYBOOKS / f"roles/restore_point/tasks/{phase}.yml")
+            for name in task.get("ansible.builtin.set_stats", {}).get("data", {})
+        ]
+        for phase in ("diagnose", "snapshot")
+    }
+    wanted = {phase.value: [(key, "__restore_point_is_on")] for phase, (key, _, _) in ADDED_KEYS.items()}
+    assert found == wanted
 
 
 @each_runbook
@@ -256,13 +299,22 @@ def test_no_function_is_long(path: Path) -> None:
     assert too_long == []
 
 
+#: What is needed only where a site asks for it (`semi_sync`), imported where it is used and named when it is missing.
+ASKED_FOR = {"stream_connection": {"pymysql.connections", "pymysql.err"}}
+
+
+def foreign(nodes: Sequence[ast.AST]) -> set[str]:
+    """Return what is imported and belongs neither to Python nor to Ansible."""
+    names = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return {name for name in names if name.split(".")[0] not in {*sys.stdlib_module_names, "ansible"}}
+
+
 @each_python_file
-def test_what_runs_on_hosts_needs_nothing_but_python(path: Path) -> None:
+def test_what_runs_on_hosts_needs_nothing_but_python_unless_it_is_asked_for(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    foreign = {name for name in names if name.split(".")[0] not in {*sys.stdlib_module_names, "ansible"}}
-    assert foreign == set()
+    assert foreign([*ast.walk(tree)]) == ASKED_FOR.get(path.stem, set())
+    assert foreign(tree.body) == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

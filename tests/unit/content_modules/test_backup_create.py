@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import backup_checks, backup_facts, backup_kinds, database_copy
+from ansible.module_utils import backup_checks, backup_facts, backup_kinds, database_copy, newest_copy
 from ansible.module_utils.backup_decision import decide
 from ansible.module_utils.backup_facts import Facts, Held, forget, known_identities, limits_of, look, remember
-from ansible.module_utils.backup_kinds import CopyFiles, MakeRepository, ShipLogs
+from ansible.module_utils.backup_kinds import CopyDatabase, CopyFiles, MakeRepository, ShipLogs
 from ansible.module_utils.backup_manifest import DATABASE, FILES, LOGS, REDIS, Manifest, Part
+from ansible.module_utils.binlog_file import read_log
 from ansible.module_utils.database_content import Content, Table
 from ansible.module_utils.host_checks import CURED, NOT_CURED
 from ansible.module_utils.host_step import Step, StepError
+from ansible.module_utils.log_position import Position
 from ansible.module_utils.restic_repository import IncompleteError, NoRepositoryError, RepositoryError, Snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import binlogs
+
 NOW = 1_000_000.0
 DAY = 86400.0
+SECOND = "mariadb-bin.000002"
 EVERYTHING = {DATABASE: DAY, LOGS: 300.0, FILES: DAY, REDIS: 3600.0}
 
 
@@ -47,7 +53,7 @@ class Fake:
     def snapshots(self, _source: str = "", _tag: str = "") -> list[Snapshot]:
         return sorted(self.held, key=lambda one: one.made)
 
-    def store(self, paths: list[str], _source: str, tags: list[str]) -> tuple[str, int]:
+    def store(self, paths: list[str], _source: str, tags: list[str], _out: Any = ()) -> tuple[str, int]:
         self.stored.append((paths, tags))
         if self.refusals:
             raise self.refusals.pop(0)
@@ -95,6 +101,9 @@ def settings(tmp_path: Path) -> dict[str, Any]:
         "database_dir": str(tmp_path),
         "redis_service": "redis",
         "files": [str(tmp_path)],
+        "postgresql_stanza": "",
+        "postgresql_hours": 24,
+        "wal_minutes": 5,
         "database_hours": 24,
         "logs_minutes": 5,
         "files_hours": 24,
@@ -176,6 +185,7 @@ def test_whatever_is_due_has_a_cause_with_evidence_and_one_step(ages: dict[str, 
         "database_service": "m",
         "redis_service": "r",
         "files": ["/"],
+        "postgresql_stanza": "",
         "repositories": [],
         "database_hours": 24,
         "logs_minutes": 5,
@@ -188,6 +198,57 @@ def test_whatever_is_due_has_a_cause_with_evidence_and_one_step(ages: dict[str, 
     assert {one.data["kind"] for one in found.steps} == due
     assert len(found.causes) == len(found.steps) == len(due)
     assert all(evidence for evidence in found.causes.values())
+
+
+@pytest.fixture
+def logs(settings: dict[str, Any]) -> Manifest:
+    """A full copy that this host remembers, made while the second of its logs was written to."""
+    binlogs.written(Path(settings["database_dir"]), binlogs.life())
+    made = float(read_log(f"{settings['database_dir']}/{SECOND}").made)
+    copy = Manifest("copy-1", DATABASE, "a", "m", made, made, position=Position(SECOND, 100, "0-1-5"))
+    newest_copy.remember(settings["stage_dir"], copy)
+    return copy
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2, 99])
+def test_a_log_that_goes_on_or_of_which_the_begin_was_removed_makes_no_copy_due(
+    settings: dict[str, Any], repositories: list[Fake], logs: Manifest, gone: int
+) -> None:
+    for path in sorted(Path(settings["database_dir"]).glob("mariadb-bin.*"))[:gone]:
+        path.unlink()
+    facts = look(settings)
+    assert (facts.cut_off, facts.doubt) == ("", "")
+
+
+@pytest.mark.parametrize(("file", "earlier"), [(SECOND, 1.0), ("mariadb-bin.000009", 0.0), ("other-bin.000001", 0.0)])
+def test_a_log_that_began_anew_makes_a_full_copy_due_everywhere(
+    settings: dict[str, Any], repositories: list[Fake], logs: Manifest, file: str, earlier: float
+) -> None:
+    copy = replace(logs, made=logs.made - earlier, position=Position(file, 100, "0-1-5"))
+    newest_copy.remember(settings["stage_dir"], copy)
+    facts = look(settings)
+    assert facts.cut_off.startswith("the binary log began anew since copy-1")
+    found = decide(Facts((held("near"), held("far")), NOW, facts.cut_off), settings)
+    assert found.causes == {"database_due": [facts.cut_off]}
+    assert [(one.verb, one.data["repositories"]) for one in found.steps] == [("copy_database", ["near", "far"])]
+
+
+def test_a_host_that_remembers_no_copy_makes_one(settings: dict[str, Any], repositories: list[Fake]) -> None:
+    facts = look(settings)
+    found = decide(Facts((held("near"), held("far", {})), NOW, facts.cut_off), settings)
+    assert found.causes["database_due"] == ["far has no backup of the database", facts.cut_off]
+    without = {**settings, "database_service": ""}
+    assert look(without).cut_off == ""
+
+
+def test_a_log_that_cannot_be_read_is_a_doubt_and_no_reason(
+    settings: dict[str, Any], repositories: list[Fake], logs: Manifest
+) -> None:
+    path = Path(settings["database_dir"]) / SECOND
+    path.write_bytes(path.read_bytes()[:10])
+    facts = look(settings)
+    assert facts.cut_off == ""
+    assert "cannot be read" in decide(facts, settings).notes[0]
 
 
 # What repositories are.
@@ -323,6 +384,33 @@ def test_logs_are_shipped_with_the_next_tables_in_turn(
     assert repositories[0].stored[0][0][0].endswith("b.1")
 
 
+def test_a_full_copy_is_remembered_once_a_repository_has_it(
+    settings: dict[str, Any], repositories: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(settings["stage_dir"]).mkdir()
+
+    def copy(_server: Any, path: str) -> Position:
+        Path(path).write_bytes(b"stream")
+        return Position("b.1", 4, "0-1-5")
+
+    monkeypatch.setattr(backup_kinds, "MariaDB", lambda *_: type("Server", (), {"rows": None}))
+    monkeypatch.setattr(backup_kinds.database_content, "look", lambda *_: Content("b.1", 4, (), 0))
+    monkeypatch.setattr(database_copy, "copy", copy)
+    monkeypatch.setattr(database_copy, "identity", lambda _: {"version": "x"})
+    for one in repositories:
+        one.refusals = [RepositoryError("refused")]
+    with pytest.raises(StepError, match="not every repository"):
+        CopyDatabase(settings, {}).do(step(DATABASE, "near", "far"), {})
+    assert newest_copy.known(settings["stage_dir"]) is None
+    repositories[0].refusals = [RepositoryError("refused")]
+    with pytest.raises(StepError, match="not every repository"):
+        CopyDatabase(settings, {}).do(step(DATABASE, "near", "far"), {})
+    known = newest_copy.known(settings["stage_dir"])
+    assert known is not None
+    assert (known.bytes, known.position) == (6, Position("b.1", 4, "0-1-5"))
+    assert known.id.endswith(DATABASE)
+
+
 # What is proven.
 
 
@@ -395,6 +483,7 @@ class Server:
 
     def exec(self, _service: str, argv: list[str], _seconds: float, stdout: Any) -> tuple[int, str, str]:
         assert "--log-innodb-page-corruption" not in argv
+        assert argv[:4] == ["nice", "-n", "10", "mariadb-backup"]
         stdout.write(b"stream")
         return self._told[0], "", self._told[1]
 

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "database_hours": 36,
     "files_hours": 36,
     "redis_hours": 3,
+    "postgresql_hours": 36,
     "read_parts": 4,
     "read_hours": 24,
     "metrics_file": "",
@@ -63,6 +64,8 @@ def test_well_backups_need_nothing() -> None:
         (replace(WELL, stream=replace(STREAM, point=NOW - 31)), ["stream_down"], ["follow_log"], True),
         (replace(WELL, stream=replace(STREAM, lag=11.0)), ["stream_down"], [], False),
         (replace(WELL, stream=replace(STREAM, broken="purged")), ["stream_down"], [], False),
+        # It is set on the server.
+        (replace(WELL, stream=replace(STREAM, semi_sync="semi-sync is off")), ["stream_down"], [], False),
         # A server that does not answer is not helped by a new start.
         (replace(WELL, stream=replace(STREAM, point=NOW - 31, error="no answer")), ["stream_down"], [], False),
         (replace(WELL, removable=OLD), ["retention_due"], ["forget_snapshots"], True),

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 from ansible.module_utils.restic_repository import Snapshot
-from ansible.module_utils.verify_retention import DAY, HOUR, KINDS, Rule, due, proven, removable, rules_of
+from ansible.module_utils.verify_retention import DAY, HOUR, KINDS, SKEW, Rule, due, proven, removable, rules_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 NOW = 1_795_000_000.0
 RULES = rules_of({"keep_hours": 24, "keep_days": 7, "keep_log_days": 3, "keep_file_days": 30, "keep_months": 12})
-FULL, LOGS, FILES, REDIS = KINDS
+FULL, LOGS, FILES, REDIS, POSTGRESQL, WAL = KINDS
 
 
 def snapshot(number: int, age: float, kind: str = FULL) -> Snapshot:
@@ -80,8 +80,15 @@ def test_the_newest_stays_however_old_it_is(kind: str) -> None:
 def test_the_newest_of_each_kind_that_is_not_of_the_future_always_stays(snapshots: list[Snapshot]) -> None:
     removed = gone(snapshots)
     for kind in KINDS:
-        past = [one for one in snapshots if kind in one.tags and one.made <= NOW]
+        past = [one for one in snapshots if kind in one.tags and one.made <= NOW + SKEW]
         assert not past or max(past, key=lambda one: (one.made, one.id)).id not in removed
+
+
+def test_a_clock_that_is_a_little_ahead_does_not_make_a_copy_one_of_the_future() -> None:
+    old, newest = snapshot(0, 400 * DAY), snapshot(1, 1 - SKEW)
+
+    assert gone([old, newest]) == {old.id}
+    assert gone([old, snapshot(2, -1 - SKEW)]) == set()
 
 
 @given(SNAPSHOTS, st.lists(st.tuples(st.floats(HOUR, 3650 * DAY), st.sampled_from(KINDS)), max_size=20))

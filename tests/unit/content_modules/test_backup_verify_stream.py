@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from ansible.module_utils import stream_follower, stream_unit
+from ansible.module_utils import stream_follower, stream_semi_sync, stream_unit
 from ansible.module_utils.binlog_events import DamageError, Gtid
+from ansible.module_utils.host_step import StepError
 from ansible.module_utils.stream_files import best, first_choices, following, look, superseded
 from ansible.module_utils.stream_follower import Follower, StreamError
 from ansible.module_utils.stream_tail import Tail, missing
-from ansible.module_utils.stream_unit import StreamUnit, server_id
+from ansible.module_utils.stream_unit import StreamState, StreamUnit, server_id
 
 from tests import binlogs
 
@@ -162,6 +165,8 @@ def follower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Follower:
     (tmp_path / "bin" / "mariadb-binlog").chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("HAS", str(tmp_path))
+    # It is the follower that is to be nice, not all tests that come after this one.
+    monkeypatch.setattr(os, "nice", lambda _more: 0)
     return fresh(tmp_path)
 
 
@@ -169,6 +174,7 @@ def fresh(tmp_path: Path) -> Follower:
     root = tmp_path / "root"
     root.mkdir(exist_ok=True)
     settings = {"directory": str(root), "address": "a", "port": 1, "user": "u", "server_id": 7, "days": 3}
+    settings |= {"semi_sync": False, "semi_sync_fsync": True}
     return Follower({**settings, "options_file": "/o", "source": "a", "metrics_file": str(tmp_path / "a.prom")})
 
 
@@ -259,11 +265,122 @@ def test_a_position_that_never_comes_ends_a_dead_connection(
         follower._read()
 
 
+@pytest.mark.parametrize(("fsync", "words"), [(True, ["--fsync"]), (False, [])])
+def test_semi_sync_runs_our_own_receiver_in_place_of_the_tool(tmp_path: Path, fsync: bool, words: list[str]) -> None:
+    follower = fresh(tmp_path)
+    assert follower._tool("/d", ONE)[0] == "mariadb-binlog"
+    follower._settings |= {"semi_sync": True, "semi_sync_fsync": fsync}
+
+    assert follower._tool("/d", ONE) == [
+        *(sys.executable, "-B", "-m", "ansible.module_utils.stream_receiver"),
+        *("--defaults-extra-file=/o", "--host=a", "--port=1", "--user=u", "--server-id=7", *words),
+        *("--result-file=/d/", ONE),
+    ]
+
+
+WAITS = ["1", "AFTER_SYNC", "ON", "1", "5"]
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "before", "words"),
+    [
+        (0, "1", 5, ""),
+        (0, "0", 5, "set rpl_semi_sync_master_enabled=ON"),
+        (1, "AFTER_COMMIT", 5, "wait_point=AFTER_SYNC"),
+        (2, "OFF", 5, "no acknowledgement came in time"),
+        (3, "2", 5, "2 replicas acknowledge"),
+        (3, "0", 5, "0 replicas acknowledge"),
+        (4, "7", 5, "not waited for 2 transactions"),
+        # The server was started anew.
+        (4, "0", 5, ""),
+    ],
+)
+def test_what_lets_an_acknowledged_transaction_be_lost_is_told(at: int, value: str, before: int, words: str) -> None:
+    said = stream_semi_sync.trouble([*WAITS[:at], value, *WAITS[at + 1 :]], before)
+
+    assert (words in said) if words else (said == "")
+    assert not said or said.startswith("semi-sync is off: acknowledged transactions may be lost (")
+
+
+CLIENT = """#!/bin/sh
+printf '%s\\n' "$@" > "$HAS/question"
+printf '0-1-5\\tuid\\t%s\\n' "$(cat "$HAS/waits")"
+"""
+
+
+def asking(tmp_path: Path, follower: Follower, *answer: str) -> tuple[str, str]:
+    """Ask the server, which answers so; return what the stream says of it, and what the monitoring is shown."""
+    (tmp_path / "waits").write_text("\t".join(answer))
+    follower._ask()
+    follower._show()
+    shown = (tmp_path / "a.prom").read_text().splitlines()
+    return str(follower._status["semi_sync"]), next((one for one in shown if one.startswith(METRIC)), "")
+
+
+METRIC = 'remediate_backup_stream_semi_sync{source="a"} '
+
+
+def test_whether_the_server_waits_is_asked_with_where_it_is_and_shown(tmp_path: Path, follower: Follower) -> None:
+    (tmp_path / "bin" / "mariadb").write_text(CLIENT)
+    (tmp_path / "bin" / "mariadb").chmod(0o700)
+    follower._settings["semi_sync"] = True
+
+    # What it had not waited for before the stream was begun says nothing about now.
+    assert asking(tmp_path, follower, *WAITS) == ("", f"{METRIC}1.0")
+    wanted = follower._wanted
+    assert wanted is not None
+    said, shown = asking(tmp_path, follower, *WAITS[:4], "6")
+    assert ("not waited for 1 transactions" in said, shown) == (True, f"{METRIC}0.0")
+    assert asking(tmp_path, follower, *WAITS[:4], "6") == ("", f"{METRIC}1.0")
+    # A stream that is late is asked about all the same, and the place that it has to reach stays.
+    assert follower._wanted == wanted
+    assert "rpl_semi_sync_master_no_tx" in (tmp_path / "question").read_text()
+
+
+class Receiving:
+    """A tool that goes on for two turns."""
+
+    def __init__(self) -> None:
+        self._turns: list[int | None] = [None, None, 1]
+
+    def poll(self) -> int | None:
+        return self._turns.pop(0)
+
+
+def test_the_server_is_asked_again_while_the_stream_is_late(
+    tmp_path: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "root", "start")
+    (tmp_path / "root" / "errors").write_text("gone")
+    follower._tail = Tail(str(tmp_path / "root" / "start"))
+    follower._status["start"] = "start"
+    follower._wanted = ("0-1-5", 100.0, time.monotonic())
+    monkeypatch.setattr(follower, "_child", Receiving())
+    asked: list[int] = []
+    monkeypatch.setattr(follower, "_ask", lambda: asked.append(1))
+
+    with pytest.raises(StreamError, match="has ended: gone"):
+        follower._follow()
+    assert asked == [1]
+
+
+def test_a_stream_that_the_server_does_not_wait_for_says_nothing_of_semi_sync(
+    tmp_path: Path, follower: Follower
+) -> None:
+    (tmp_path / "bin" / "mariadb").write_text(CLIENT.replace("\\tuid\\t%s", "\\tuid"))
+    (tmp_path / "bin" / "mariadb").chmod(0o700)
+
+    assert asking(tmp_path, follower) == ("", "")
+    assert follower._wanted is not None
+    assert "semi_sync" not in (tmp_path / "question").read_text()
+
+
 @pytest.fixture
 def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StreamUnit:
     (tmp_path / "password").write_text('se"cr\\et\n')
     monkeypatch.setattr(stream_unit, "this_machine", lambda: "machine")
     stream = {"address": "db", "port": 3306, "user": "binlog", "password_file": str(tmp_path / "password")}
+    stream |= {"semi_sync": False, "semi_sync_fsync": True}
     settings = {"stream_dir": str(tmp_path / "streams"), "metrics_file": "/m/backup.prom", "keep_log_days": 3}
     return StreamUnit({"name": "a", "stream": stream}, settings)
 
@@ -281,7 +398,7 @@ def test_the_program_works_with_nothing_but_the_files_that_are_written(tmp_path:
             Path(path).write_text(text)
     environment = {"PYTHONPATH": str(tmp_path / "streams" / ".program"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        ["/usr/bin/python3", "-S", "-B", "-c", "import ansible.module_utils.stream_follower"],
+        ["/usr/bin/python3", "-S", "-B", "-c", "from ansible.module_utils import stream_follower, stream_receiver"],
         env=environment,
         capture_output=True,
         text=True,
@@ -304,3 +421,21 @@ def test_a_unit_that_was_changed_or_is_of_another_program_is_not_as_it_should_be
     changed = unit.name
     monkeypatch.setattr(stream_unit, "_read", lambda path: files[path] + ("#" if path.endswith(changed) else ""))
     assert "is not" in unit.state().unit
+
+
+@pytest.mark.parametrize(("point", "semi_sync", "fails"), [(1.0, "", False), (1.0, "off", False), (-1.0, "", True)])
+def test_a_stream_works_when_all_is_here_and_the_server_is_given_time_to_wait_for_it(
+    unit: StreamUnit, monkeypatch: pytest.MonkeyPatch, point: float, semi_sync: str, fails: bool
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(stream_unit.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(stream_unit.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    state = StreamState("", point, 0.1, "s", "refused", "", semi_sync)
+    monkeypatch.setattr(StreamUnit, "state", lambda _: state)
+    if fails:
+        with pytest.raises(StepError, match="does not work: refused"):
+            unit._await(0.0)
+    else:
+        unit._await(0.0)
+
+    assert (29 < clock[0] < 31) if semi_sync or fails else (clock[0] == 0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible.module_utils.content_difference import differences
 from ansible.module_utils.database_content import (
     Content,
     Table,
     TableChangedError,
     columns_of,
-    differences,
     from_record,
     look,
 )

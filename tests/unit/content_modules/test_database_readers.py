@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -392,6 +393,88 @@ def test_a_copy_tells_with_how_much_recovery_a_server_starts(
     assert trial == database_data.Trial(level, readable=readable and level is not None)
     assert tried.levels == sorted(tried.levels)
     assert not tried.copy.exists()
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(database_data, "_PAUSES", (0.0, 0.0, 0.0))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/ibdata1").write_text("data")
+    return tmp_path / "real"
+
+
+class InDoubt(Tried):
+    """A server that was killed in the middle of a commit, started without its binary log."""
+
+    said = (
+        "2026-11-28 12:18:40 0 [ERROR] Found 1 prepared transactions! It means that server was not shut down properly "
+        "last time and critical recovery information (last binlog or tc.log file) was manually deleted after a crash."
+    )
+
+    def __init__(self, needs: int) -> None:
+        super().__init__(needs)
+        self.told: list[int] = []
+
+    def once(self, service: str, argv: list[str], places: list[str], seconds: float, stdin: int) -> Any:
+        code, *_ = super().once(service, argv, places, seconds, stdin)
+        if code == 0 and not self.told:
+            if "--tc-heuristic-recover=COMMIT" in argv:
+                self.told.append(self.levels[-1])
+            return 1, "", self.said
+        return code, "", "[ERROR] InnoDB: Data structure corruption" if code else ""
+
+
+@pytest.mark.parametrize("needs", [0, 1])
+def test_a_server_killed_in_the_middle_of_a_commit_is_no_damage(real: Path, needs: int) -> None:
+    server = InDoubt(needs)
+
+    trial = database_data.attempt(server, str(real), str(real.parent), 3, [("chom", "a")])
+    assert trial == database_data.Trial(needs, readable=True)
+    assert server.told == [needs]
+
+
+class Restarting(Tried):
+    """A server that is started again and again: so many copies of its data are not of one moment."""
+
+    def __init__(self, data: Path, torn: int, needs: int = 1) -> None:
+        super().__init__(needs)
+        self.data, self.torn, self.copies = data, torn, 0
+
+    def copied(self, source: str, target: str) -> None:
+        self.copies += 1
+        shutil.copytree(source, target)
+        if self.copies <= self.torn:
+            with (self.data / "ib_logfile0").open("a") as log:
+                log.write("a start that failed")
+
+    def once(self, service: str, argv: list[str], places: list[str], seconds: float, stdin: int) -> Any:
+        if self.copies <= self.torn:
+            return 1, "", ""
+        return super().once(service, argv, places, seconds, stdin)
+
+
+@pytest.mark.parametrize("torn", range(4))
+def test_nothing_bad_is_believed_of_a_copy_of_data_that_changed_meanwhile(
+    real: Path, monkeypatch: pytest.MonkeyPatch, torn: int
+) -> None:
+    server = Restarting(real, torn)
+    monkeypatch.setattr(database_data, "copy_tree", server.copied)
+
+    assert database_data.attempt(server, str(real), str(real.parent), 3, [("chom", "a")]) == database_data.Trial(
+        1, readable=True
+    )
+    assert server.copies == torn + 1
+
+
+def test_where_the_data_never_stand_still_it_is_said_with_what_to_do(
+    real: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Restarting(real, torn=9)
+    monkeypatch.setattr(database_data, "copy_tree", server.copied)
+
+    with pytest.raises(StepError, match=r"writes to .*/real all the time.* stop the service mysql and try again"):
+        database_data.attempt(server, str(real), str(real.parent), 3, [("chom", "a")])
+    assert not [*real.parent.glob("database-trial-*")]
 
 
 def test_a_copy_for_which_there_is_no_room_is_said_with_what_to_set(

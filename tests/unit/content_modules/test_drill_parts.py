@@ -13,7 +13,7 @@ from ansible.module_utils.backup_manifest import STREAM, Manifest, Part, part_of
 from ansible.module_utils.backup_shelf import Stored
 from ansible.module_utils.database_rebuild import Chosen, room_of
 from ansible.module_utils.database_unpack import BadCopyError, check_pages, unpack
-from ansible.module_utils.drill_mutation import KINDS, Mutation
+from ansible.module_utils.drill_mutation import KINDS, POSTGRESQL_KINDS, Mutation
 from ansible.module_utils.drill_parts import Files, ProbeError, check_redis, fetch_files, probe
 from ansible.module_utils.drill_report import Record
 from ansible.module_utils.host_step import StepError
@@ -29,8 +29,8 @@ NONE = Mutation("")
 
 
 def test_the_role_offers_every_kind_of_damage_and_each_has_its_verdict() -> None:
-    assert OPTIONS["mutation"]["choices"] == ["", *KINDS]
-    assert set(KINDS.values()) == {"BACKUP_BAD", "CHAIN_GAP", "CONTENT_MISMATCH"}
+    assert OPTIONS["mutation"]["choices"] == ["", *KINDS, *POSTGRESQL_KINDS]
+    assert set(KINDS.values()) == set(POSTGRESQL_KINDS.values()) == {"BACKUP_BAD", "CHAIN_GAP", "CONTENT_MISMATCH"}
 
 
 @pytest.mark.parametrize("block", [1, 3, 1000])

@@ -159,6 +159,8 @@ def test_what_is_stored_is_named_where_no_list_of_processes_shows_it(said: list[
     argv, streams = said[1][0]
     assert streams["given"] == "/a\0/b\nc\0"
     assert argv[argv.index("backup") :][:4] == ["backup", "--json", "--host", "h"]
+    # Who is served by the host goes first while a copy is made; in a restore, nobody waits for anything else.
+    assert argv[:4] == ["nice", "-n", "10", "restic"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import database_content, drill_report, restore_drill, restore_test_runbook, scratch_place
+from ansible.module_utils import (
+    database_content,
+    drill_report,
+    restore_drill,
+    restore_test_runbook,
+    restore_trial,
+    scratch_place,
+)
 from ansible.module_utils.backup_manifest import Manifest, Part
 from ansible.module_utils.backup_shelf import Stored
 from ansible.module_utils.database_content import Content, Table
@@ -33,7 +40,14 @@ from remediate.domain.report import DrillReport
 
 TABLE = Table("shop", "orders", 2, 7, 9)
 CONTENT = Content("b.000001", 100, (TABLE,), 1)
-SOURCE = {"name": "a", "address_file": "/a", "password_file": "/p", "probe": []}
+SOURCE = {
+    "name": "a",
+    "address_file": "/a",
+    "password_file": "/p",
+    "probe": [],
+    "mariadb": True,
+    "postgresql": {"stanza": ""},
+}
 
 
 def manifest(kind: str, number: int, made: float, covered: float, content: Content | None = CONTENT) -> Manifest:
@@ -169,10 +183,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         logs = Chain(base, (Log("/x/b.000001", one.until),), end, 5)
         return FakeServer(one, name), logs if chosen.logs else Chain.none(base)
 
-    monkeypatch.setattr(restore_drill, "Repository", FakeRepository)
-    monkeypatch.setattr(restore_drill, "Shelf", lambda *_: FakeShelf(one))
+    monkeypatch.setattr(restore_trial, "Repository", FakeRepository)
+    monkeypatch.setattr(restore_trial, "Shelf", lambda *_: FakeShelf(one))
     monkeypatch.setattr(restore_drill, "rebuild", rebuild)
-    monkeypatch.setattr(restore_drill, "_tools", lambda: {"restic": "0.18.0"})
+    monkeypatch.setattr(restore_drill._Drill, "tools", lambda: {"restic": "0.18.0"})
     monkeypatch.setattr(restore_drill, "check_redis", lambda *_: None)
     monkeypatch.setattr(restore_drill, "fetch_files", lambda *_: restore_drill.Files("", ()))
     monkeypatch.setattr(restore_drill, "Replay", _way("threads"))
@@ -288,8 +302,8 @@ def test_when_the_server_falls_over_the_client_replays(world: World) -> None:
     ("error", "verdict"),
     [
         (BrokenChainError("a log is missing"), "CHAIN_GAP"),
-        (restore_drill.ContentMismatchError("differs"), "CONTENT_MISMATCH"),
-        (restore_drill.ProbeError("ended with 1"), "CONTENT_MISMATCH"),
+        (restore_trial.ContentMismatchError("differs"), "CONTENT_MISMATCH"),
+        (restore_trial.ProbeError("ended with 1"), "CONTENT_MISMATCH"),
         (StepError("no room"), "DRILL_BROKEN"),
         (StackError("innochecksum cannot be started"), "DRILL_BROKEN"),
         (OSError(28, "no space"), "DRILL_BROKEN"),
@@ -343,7 +357,7 @@ def test_damage_that_is_noticed_passes_and_any_other_end_breaks_the_drill(world:
     world.bad["rebuild", "database-full-2"] = {
         "BACKUP_BAD": BadCopyError("x"),
         "CHAIN_GAP": BrokenChainError("x"),
-        "CONTENT_MISMATCH": restore_drill.ContentMismatchError("x"),
+        "CONTENT_MISMATCH": restore_trial.ContentMismatchError("x"),
     }[KINDS[kind]]
     report = world.drill(mutation=kind)
     assert (report["verdict"], report["mutation"]) == ("PASS", kind)

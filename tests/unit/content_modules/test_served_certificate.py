@@ -45,7 +45,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         context.load_cert_chain(directory / "fullchain.pem", directory / "privkey.pem")
         server.socket = context.wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # refused handshakes are what is tested
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return TlsPlace("127.0.0.1", server.server_port, NAME)
 
@@ -111,7 +111,7 @@ def webroot(tmp_path: Path) -> Iterator[Webroot]:
 
     handler = partial(Answer, directory=str(tmp_path / "acme"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield Webroot(str(tmp_path / "acme"), "127.0.0.1", server.server_port, 1, NAME)
     server.shutdown()
     server.server_close()

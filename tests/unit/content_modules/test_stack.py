@@ -192,7 +192,7 @@ def test_a_service_in_a_container_reloads_in_its_own_way(
 ) -> None:
     compose([container("app"), container("queue")]).reload(["app"])
 
-    assert calls()[0] == "kill --signal SIGUSR2 app"
+    assert calls()[0] == "exec --no-TTY app sh -c kill -s USR2 1"
 
 
 def test_a_service_that_cannot_reload_is_left_alone(
