@@ -72,7 +72,7 @@ def bare_environment(directory: Path) -> dict[str, str]:
     (directory / "ansible.cfg").write_text("[defaults]\n")
     content = ROOT / "playbooks"
     return {
-        **ansible_environment(directory, AnsibleSettings()),
+        **ansible_environment(directory, directory / "cp", AnsibleSettings()),
         "ANSIBLE_ROLES_PATH": str(content / "roles"),
         "ANSIBLE_LIBRARY": str(content / "library"),
         "ANSIBLE_MODULE_UTILS": str(content / "module_utils"),

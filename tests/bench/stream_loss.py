@@ -2,12 +2,16 @@
 
 Writers commit one row after the other at a rate (in commits a second; 0 for as quickly as the server lets them), each
 noting what was acknowledged to it; at a random moment the server is killed (-9) and kept down. What the backup host had
-streamed until then is read row by row: every acknowledged row should be in it. The server does not wait for the stream,
-so one that was acknowledged within the last milliseconds may be missing. Needs the streams of `backup-verify`.
+streamed until then is read row by row: every acknowledged row should be in it. Needs the streams of `backup-verify`.
+
+As `tool`, the server does not wait for the stream, so what was acknowledged within the last milliseconds may be
+missing. With `--stream synced` it does (semi-sync), until what it commits is on the disk of the backup host; with
+`written`, until it was written there. The stream is put back afterwards as it was.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import random
@@ -15,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import ansible.module_utils
@@ -71,8 +77,22 @@ KILL = {
 REVIVE = {
     "landsraad-systemd": f"rm -f {DROP_IN}; systemctl daemon-reload; systemctl reset-failed mariadb; "
     "systemctl start mariadb",
-    "landsraad": "docker update --restart=unless-stopped chom-mysql >/dev/null; docker start chom-mysql >/dev/null",
+    "landsraad": "docker update --restart=unless-stopped chom-mysql >/dev/null; docker start chom-mysql >/dev/null; "
+    'for one in $(seq 60); do docker exec chom-mysql mariadb --execute="DO 1" 2>/dev/null && break; sleep 1; done',
 }
+#: How a source is streamed: whether by semi-sync, and then with the disk of the backup host.
+STREAMS_AS = {"tool": (False, True), "written": (True, False), "synced": (True, True)}
+WAIT = "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC, GLOBAL rpl_semi_sync_master_enabled = {};"
+CHANGE = """
+import json, subprocess, sys
+path = f"{sys.argv[1]}/settings.json"
+with open(path, encoding="ascii") as source:
+    told = json.load(source)
+told["semi_sync"], told["semi_sync_fsync"] = json.loads(sys.argv[2])
+with open(path, "w", encoding="ascii") as target:
+    target.write(json.dumps(told, indent=1, sort_keys=True) + chr(10))
+subprocess.run(["systemctl", "restart", f"remediate-stream-{told['source']}"], check=True)
+"""
 SQL = {"landsraad-systemd": "mariadb", "landsraad": "docker exec -i chom-mysql mariadb"}
 
 
@@ -81,6 +101,21 @@ def script(host: str, text: str, *arguments: str, given: str = "") -> bytes:
     quoted = text.replace("'", "'\\''")
     argv = ["ssh", "-F", CONFIG, host, f"sudo bash -c '{quoted}' {' '.join(arguments)}"]
     return subprocess.run(argv, input=given.encode(), check=True, capture_output=True).stdout
+
+
+def make_table(host: str) -> None:
+    """Make the table that is written into, empty."""
+    script(host, f"{SQL[host]} chom", given=f"CREATE OR REPLACE TABLE {TABLE} (w INT NOT NULL, n BIGINT NOT NULL);")
+
+
+def drop_table(host: str) -> None:
+    """Leave nothing behind."""
+    script(host, f"{SQL[host]} chom", given=f"DROP TABLE {TABLE};")
+
+
+def begin_writers(host: str, first: int, rate: int) -> None:
+    """Start all writers, numbered from the first on."""
+    script(host, START, SETTINGS[host], str(first), str(WRITERS / rate if rate else 0), given=f"<?php {WRITER}")
 
 
 def acknowledged(host: str) -> dict[int, list[tuple[int, float]]]:
@@ -129,11 +164,11 @@ def status(host: str) -> dict[str, object]:
 
 def measure(host: str, number: int, rate: int) -> tuple[int, int]:
     """Do one round; return how many were acknowledged and how many of those are lost."""
-    script(host, f"{SQL[host]} chom", given=f"CREATE OR REPLACE TABLE {TABLE} (w INT NOT NULL, n BIGINT NOT NULL);")
+    make_table(host)
     before = str(status(host)["start"])
     # Rows of another round, of which the stream may have a second copy, must not pass for those of this one.
     first = int(time.time()) % 10_000_000 * 100
-    script(host, START, SETTINGS[host], str(first), str(WRITERS / rate if rate else 0), given=f"<?php {WRITER}")
+    begin_writers(host, first, rate)
     time.sleep(random.uniform(4, 10))  # noqa: S311 - any moment
     lag = status(host)["lag"]
     start = str(status(host)["start"])
@@ -160,32 +195,62 @@ def measure(host: str, number: int, rate: int) -> tuple[int, int]:
     return len(all_noted), len(lost)
 
 
-def wait_for(host: str) -> None:
-    """Wait until the stream has everything again."""
+def change(host: str, semi_sync: bool, fsync: bool) -> None:
+    """Start the stream of a host anew in another way."""
+    as_json = f'"[{json.dumps(semi_sync)},{json.dumps(fsync)}]"'
+    script(BACKUP_HOST, 'python3 - "$0" "$@"', f"{STREAMS}/{host}", as_json, given=CHANGE)
+
+
+@contextmanager
+def streamed_as(host: str, way: str) -> Iterator[None]:
+    """Have a host streamed in one of these ways, and afterwards as it was."""
+    told = json.loads(script(BACKUP_HOST, f"cat {STREAMS}/{host}/settings.json"))
+    change(host, *STREAMS_AS[way])
+    try:
+        yield
+    finally:
+        script(host, SQL[host], given=WAIT.format(False))
+        change(host, told["semi_sync"], told["semi_sync_fsync"])
+
+
+def wait_for(host: str, way: str) -> None:
+    """Wait until the stream has everything again, and the server waits for it where it should."""
+    semi_sync = STREAMS_AS[way][0]
+    # What was set so is gone when the server was killed.
+    script(host, SQL[host], given=WAIT.format(semi_sync))
     until = time.monotonic() + 90
     now = time.time()
-    while float(str(status(host)["point"])) < now:
+    while float(str(status(host)["point"])) < now or (semi_sync and status(host)["semi_sync"]):
         if time.monotonic() > until:
             sys.exit(f"the stream of {host} does not go on: {status(host)}")
         time.sleep(1)
 
 
+def arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(description="Measure what is lost from the stream of a host that dies.")
+    parser.add_argument("host", nargs="?", default="landsraad-systemd", choices=SQL)
+    parser.add_argument("rounds", nargs="?", default=5, type=int)
+    parser.add_argument("rate", nargs="?", default=1500, type=int)
+    parser.add_argument("--stream", default="tool", choices=STREAMS_AS)
+    return parser.parse_args()
+
+
 def main() -> None:
     """Measure some rounds on one host."""
-    host = sys.argv[1] if len(sys.argv) > 1 else "landsraad-systemd"
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    rate = int(sys.argv[3]) if len(sys.argv) > 3 else 1500
+    told = arguments()
     results = []
-    for number in range(1, rounds + 1):
-        wait_for(host)
-        results.append(measure(host, number, rate))
-    wait_for(host)
-    lost = [one for _, one in results]
-    print(
-        f"{host}: {sum(one for one, _ in results)} acknowledged, {sum(lost)} lost, worst round {max(lost)}, "
-        f"median {statistics.median(lost):g}, n={rounds}"
-    )
-    script(host, f"{SQL[host]} chom", given=f"DROP TABLE {TABLE};")
+    with streamed_as(told.host, told.stream):
+        for number in range(1, told.rounds + 1):
+            wait_for(told.host, told.stream)
+            results.append(measure(told.host, number, told.rate))
+        wait_for(told.host, told.stream)
+        lost = [one for _, one in results]
+        print(
+            f"{told.host} ({told.stream}): {sum(one for one, _ in results)} acknowledged, {sum(lost)} lost, "
+            f"worst round {max(lost)}, median {statistics.median(lost):g}, n={told.rounds}"
+        )
+        drop_table(told.host)
 
 
 if __name__ == "__main__":

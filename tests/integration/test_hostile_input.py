@@ -136,7 +136,7 @@ def test_the_processes_of_ansible_do_not_get_the_environment_of_the_caller(tmp_p
         "LD_PRELOAD": "/evil",
         "SECRET_TOKEN": "x",
     }
-    given = ansible_environment(tmp_path, AnsibleSettings(), caller)
+    given = ansible_environment(tmp_path, tmp_path / "cp", AnsibleSettings(), caller)
 
     assert {name: given.get(name) for name in caller} == {
         "HOME": "/root",
@@ -176,11 +176,11 @@ def test_a_command_with_other_settings_is_started_cold_and_reads_them(
     local: LocalSite, watched: tuple[Path, Path]
 ) -> None:
     inventory, seen = watched
-    session = Session(AnsibleSettings())
+    session = Session(AnsibleSettings(), local.directory)
     asked = {"op": "inventory", "inventory": str(inventory), "local_tmp": str(local.directory)}
     warm = session.request(asked, lambda _task: None, Event())
     environment = {
-        **ansible_environment(session._directory, AnsibleSettings()),
+        **ansible_environment(session._directory, local.directory, AnsibleSettings()),
         **runner_settings(),
         "REMEDIATE_LOCAL_TMP": str(local.directory),
         "ANSIBLE_FORKS": "77",

@@ -8,6 +8,7 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Callable
+from typing import IO, cast
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_disk import AMOUNT, bytes_to_take
@@ -89,12 +90,13 @@ def leave_images(image: str, count: int, blocks: int) -> None:
     """Give the engine images that have no name."""
     del image
     for _ in range(count):
-        with subprocess.Popen(["docker", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as engine:
-            assert engine.stdin is not None  # noqa: S101 - it was asked for above; tells the type checker so
-            with tarfile.open(fileobj=engine.stdin, mode="w|") as layer:
-                _add(layer, "unique", os.urandom(_BLOCK))
-                for number in range(1, blocks):
-                    _add(layer, f"part-{number}", bytes(_BLOCK))
+        with (
+            subprocess.Popen(["docker", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as engine,
+            tarfile.open(fileobj=cast("IO[bytes]", engine.stdin), mode="w|") as layer,
+        ):
+            _add(layer, "unique", os.urandom(_BLOCK))
+            for number in range(1, blocks):
+                _add(layer, f"part-{number}", bytes(_BLOCK))
         if engine.returncode:
             raise subprocess.CalledProcessError(engine.returncode, engine.args, stderr="see the engine's log")
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import urllib.request
 from collections.abc import Callable
@@ -61,16 +60,16 @@ def main() -> None:
     )
     container = module.params["container"]
     logs = [*module.params["logs"], *([container_log(container)] if container else []), *deleted_logs()]
-    before = {log: os.stat(log).st_size for log in logs}  # noqa: PTH116 - the kernel's links have no other name
+    before = {log: Path(log).stat().st_size for log in logs}
     try:
         order_something()
         if container:
             run("docker", "exec", container, "sh", "-c", "date > /proc/1/fd/1")
-        wait_for(lambda: all(os.stat(log).st_size > size for log, size in before.items()), f"lines in {logs}")  # noqa: PTH116 - as above
+        wait_for(lambda: all(Path(log).stat().st_size > size for log, size in before.items()), f"lines in {logs}")
         refuse_holes(logs)
     except (OSError, RuntimeError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, grown={log: os.stat(log).st_size - size for log, size in before.items()})  # noqa: PTH116 - as above
+    module.exit_json(changed=False, grown={log: Path(log).stat().st_size - size for log, size in before.items()})
 
 
 def container_log(name: str) -> str:
@@ -82,7 +81,7 @@ def deleted_logs() -> list[str]:
     """Return the open logs of the service whose logs were deleted, while it runs."""
     process = run("systemctl", "show", "--property=MainPID", "--value", "chom-import.service").strip()
     links = [f"/proc/{process}/fd/{number}" for number in range(3, 7)] if process != "0" else []
-    return [link for link in links if os.path.exists(link)]  # noqa: PTH110 - pathlib would follow to the lost name
+    return [link for link in links if Path(link).exists()]
 
 
 def order_something() -> None:

@@ -18,20 +18,23 @@ SERVICE_PACKAGES = """
 HOST_PACKAGES = """
     systemd systemd-sysv dbus libpam-systemd openssh-server sudo python3 python3-apt iproute2 iputils-ping lsof psmisc
     logrotate docker.io docker-cli docker-compose docker-buildx iptables nftables fail2ban
-    certbot pebble openssl stress-ng wrk hey restic rclone
+    certbot pebble openssl stress-ng wrk hey restic rclone python3-pymysql postgresql pgbackrest
     prometheus prometheus-alertmanager prometheus-node-exporter prometheus-blackbox-exporter
 """
 # Each host enables what it is for; the timers would change a host behind a test's back.
 DISABLED_UNITS = """
     docker.service docker.socket containerd.service mariadb.service nginx.service php8.4-fpm.service
     redis-server.service prometheus.service prometheus-alertmanager.service prometheus-blackbox-exporter.service
-    nftables.service fail2ban.service certbot.timer
+    nftables.service fail2ban.service certbot.timer postgresql.service
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer logrotate.timer phpsessionclean.timer
 """
 # What has no meaning without hardware of its own.
 MASKED_UNITS = "getty.target console-getty.service systemd-pstore.service systemd-networkd-wait-online.service"
 NOT_IN_SERVICE_IMAGE = "./var/lib/mysql/* ./var/lib/apt/lists/* ./var/cache/apt/* ./proc/* ./sys/* ./dev/*"
+# A cluster of PostgreSQL is made by the test that needs one.
 HOST_FINISH = f"""set -eu
+mkdir --parents /etc/postgresql-common
+echo create_main_cluster = false >/etc/postgresql-common/createcluster.conf
 apt-get install --yes --no-install-recommends {" ".join(HOST_PACKAGES.split())}
 useradd --create-home --shell /bin/bash ops
 useradd --create-home --shell /bin/bash nosudo

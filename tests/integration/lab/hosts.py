@@ -135,7 +135,7 @@ class Remediate:
     def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         """Run a command with `--json`, expect an exit code, and return the document."""
         done = self(*arguments, "--json")
-        assert done.returncode == code, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
+        assert done.returncode == code, (done.returncode, _told(done.stdout), done.stderr[-3000:])
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
@@ -147,6 +147,16 @@ class Remediate:
         """The environment of a command."""
         chosen = {"REMEDIATE_INVENTORY": str(inventory)} if inventory else {}
         return {**os.environ, "REMEDIATE_STATE": str(self.state), **chosen}
+
+
+def _told(stdout: str) -> str:
+    """What a failing test should show of a document: what the hosts said, and not each task."""
+    try:
+        document = json.loads(stdout)
+        said = [document["outcome"], *({one["phase"]: one["reports"]} for one in document["phases"])]
+    except (ValueError, LookupError, TypeError):
+        return stdout[-3000:]
+    return json.dumps(said)[:6000]
 
 
 def play(playbook: str, host: LabHost, *extra: str) -> None:

@@ -15,7 +15,8 @@ def test_an_outage_by_a_full_disk_is_cured_by_the_runbook_for_disks_and_proven_b
     host: LabHost, remediate: Remediate
 ) -> None:
     fill(host, "demo")
-    assert host.health() == 503
+    # No answer at all while the database waits for room for its log.
+    assert host.health() in {0, 503}
 
     run = remediate.json("service-outage", "--limit", host.name, "--yes")
 

@@ -209,7 +209,8 @@ def slow_queries(layout: str) -> None:
         )
         words = ("sh", "-c", ask, "sh", sql.format(seconds))
         if layout == "compose":
-            run("docker", "exec", "--detach", "chom-mysql", *words)
+            # What the container was made with may be older than the password that a cure has set.
+            run("docker", "exec", "--detach", "--env-file", "/opt/chom/.env", "chom-mysql", *words)
         else:
             unit(name, *words, options=("--property=EnvironmentFile=/var/www/chom/shared/.env",))
 
@@ -289,7 +290,7 @@ def clear_compose(*, spun: bool) -> None:
         _PROJECT.write_text(text.replace(_UNLIMITED, _LIMITED))
         run(*_compose(), "up", "--detach", "--pull=never", "--no-deps", "queue")
     if spun:
-        run("docker", "kill", "--signal=USR2", "chom-app")
+        run("docker", "exec", "chom-app", "sh", "-c", "kill -s USR2 1")
     # With 1 it says that there was none.
     run("docker", "exec", "chom-mysql", "sh", "-c", "pkill -x mariadb; test $? -le 1")
     run(*_compose(), "up", "--detach", "--no-recreate", "--pull=never")

@@ -222,9 +222,14 @@ class Lab:
         return {"jobs": jobs, "later": later, "count": count}
 
     def signalled(self, name: str) -> list[str]:
-        """Return the command that sends the worker a signal."""
-        way = ["docker", "kill", "chom-queue"] if self.compose else ["systemctl", "kill", "chom-queue@1.service"]
-        return [*way, "--signal", name]
+        """Return the command that sends the worker a signal.
+
+        Not `docker kill`, after which the engine would not start the container again; and not from inside, where the
+        first process cannot be stopped.
+        """
+        if self.compose:
+            return ["sh", "-c", f"kill -s {name} $(docker inspect --format '{{{{.State.Pid}}}}' chom-queue)"]
+        return ["systemctl", "kill", "chom-queue@1.service", "--signal", name]
 
     def signal(self, name: str) -> None:
         """Send the worker a signal."""
