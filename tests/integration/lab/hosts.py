@@ -59,8 +59,13 @@ class LabHost:
             capture_output=True,
             text=True,
             timeout=120,
-            check=True,
+            check=False,
         )
+        try:
+            done.check_returncode()
+        except subprocess.CalledProcessError as error:
+            error.add_note(f"{self.name} said: {done.stderr.strip()[-2000:]}")
+            raise
         return done.stdout.strip()
 
     def python(self, script: str) -> str:

@@ -188,7 +188,8 @@ def forget_all() -> None:
         for kind in ("postgresql-copy", "postgresql-wal"):
             listed = json.loads(host.run(f"{restic} snapshots --json --tag {kind} 2>/dev/null || echo []") or "[]")
             if ids := " ".join(one["id"] for one in listed or []):
-                host.run(f"{restic} forget --quiet {ids}")
+                # Other tests kill backups in their middle: the lock of a dead process would stand in the way.
+                host.run(f"{restic} unlock --quiet && {restic} forget --quiet {ids}")
     MENTAT.run(f'rm -rf {ACCESS}/lab.passphrase "{REPORTS}/{NAME}.json" "{REPORTS}/{NAME}.damaged.json"')
 
 
