@@ -35,6 +35,7 @@ _QUIET_SECONDS = 10.0
 #: Rows that nothing can compress, and that are in no log: they are only there to be copied.
 _FILL = """SET SESSION sql_log_bin = 0;
 CREATE OR REPLACE DATABASE backup_cost;
+USE backup_cost;
 CREATE TABLE backup_cost.filler (id INT PRIMARY KEY, held VARBINARY(1024)) ENGINE=InnoDB;
 INSERT INTO backup_cost.filler SELECT seq, RANDOM_BYTES(1000) FROM seq_1_to_{rows};
 """

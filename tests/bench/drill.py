@@ -25,6 +25,7 @@ _CLIENTS = 8
 _ROW = 2000
 #: The rows that are only to be copied are in no log. None can be compressed.
 _FILL = """CREATE OR REPLACE DATABASE measured;
+USE measured;
 CREATE TABLE measured.written (id INT AUTO_INCREMENT PRIMARY KEY, held VARBINARY(2048));
 SET SESSION sql_log_bin = 0;
 CREATE TABLE measured.filler (id INT PRIMARY KEY, held VARBINARY(1024));

@@ -84,8 +84,13 @@ class Lab:
     def reset(self) -> None:
         """Put back what was damaged, and forget what was planted."""
         for copy in (self._kept / "packs").glob("*"):
-            shutil.copyfile(copy, self._repository / "data" / copy.name[:2] / copy.name)
-            copy.unlink()
+            place = self._repository / "data" / copy.name[:2] / copy.name
+            if place.exists():
+                # It keeps its owner.
+                shutil.copyfile(copy, place)
+                copy.unlink()
+            else:
+                copy.rename(place)
         planted = self._kept / "planted"
         if planted.exists():
             ids = [one for one in planted.read_text(encoding="ascii").split() if one]
@@ -132,8 +137,7 @@ class Lab:
 
     def bit_flipped(self) -> None:
         """Flip one bit in the biggest pack."""
-        pack = max((self._repository / "data").glob("*/*"), key=lambda one: one.stat().st_size)
-        (self._kept / "packs").mkdir(exist_ok=True)
+        pack = self._biggest_pack()
         shutil.copyfile(pack, self._kept / "packs" / pack.name)
         pack.chmod(0o600)
         with pack.open("r+b") as target:
@@ -146,6 +150,19 @@ class Lab:
         """Prove that a look at the structure says nothing, and reading everything does."""
         self._restic("check")
         must("errors" in _error_of(lambda: self._restic("check", "--read-data")), "reading everything finds nothing")
+
+    def _biggest_pack(self) -> Path:
+        (self._kept / "packs").mkdir(exist_ok=True)
+        return max((self._repository / "data").glob("*/*"), key=lambda one: one.stat().st_size)
+
+    def pack_missing(self) -> None:
+        """Take the biggest pack away."""
+        pack = self._biggest_pack()
+        pack.rename(self._kept / "packs" / pack.name)
+
+    def is_pack_missing(self) -> None:
+        """Prove that what lies in it cannot be read."""
+        must(_error_of(lambda: self._restic("check", "--read-data")) != "", "all can be read")
 
     def log_missing(self) -> None:
         """Ship the logs once more, without one in the middle, as if a source had lost it."""
