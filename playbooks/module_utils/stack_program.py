@@ -12,8 +12,8 @@ from ansible.module_utils.controller_watch import die_with_parent
 
 RUNNING = "running"
 MISSING = "missing"
-#: What is started by this leaves the processors to those who serve, and has a tenth where all of them are wanted.
-GENTLY = ("nice", "-n", "10")
+#: What is started by this leaves the processors to those who serve: it has next to nothing of them while all want them.
+GENTLY = ("nice", "-n", "19")
 #: How long an operation may take before it counts as failed.
 SECONDS = 60.0
 

@@ -102,10 +102,10 @@ def main() -> None:
     stream_loss.begin_writers(HOST, int(time.time()) % 10_000_000 * 100, 0)
     try:
         windows = [json.loads(line) for line in told_by(HOST, __file__, [turns, size]).splitlines()]
-        noted = stream_loss.acknowledged(HOST)
     finally:
         stream_loss.script(HOST, "pkill -f stream-loss[.]php; sleep 1")
         stream_loss.drop_table(HOST)
+    noted = stream_loss.acknowledged(HOST)
     moments = sorted(moment for many in noted.values() for _, moment in many)
     rates: dict[str, list[float]] = {"quiet": [], "copied": []}
     for what, began, ended in windows:

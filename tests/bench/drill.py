@@ -1,5 +1,7 @@
 """Measures a restore test of much data: `make lab-up`, `python tests/bench/drill.py [TURNS] [DATA_MB] [LOG_MB]`.
 
+What earlier measurements left on the disk of the host is removed first, or the data may find no room.
+
 So much data are put into the database of a host and a full copy is made; then so much is written that the binary log
 grows by the other number, one transaction after the other, and shipped. The backup host restores both from its
 repository, replays the log and looks at everything. Ends with 1 where one turn is not green within the bar.
@@ -8,6 +10,7 @@ repository, replays the log and looks at everything. Ends with 1 where one turn 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.bench.run import play, seconds
 from tests.integration.lab.hosts import SSH, LabHost, Remediate
 
 SOURCE, BACKUP_HOST = LabHost("landsraad-systemd"), LabHost("mentat")
@@ -62,6 +66,7 @@ def write(size: int) -> float:
 
 def prepared(remediate: Remediate, data: int, log: int) -> None:
     """Have the data, the full copy, the log after it, and its shipment."""
+    seconds(play("molecule/disk_full/reset.yml"), {**os.environ})
     sql(_FILL.format(rows=data * 1000))
     backup(remediate, "--database-hours", "0")
     rate = write(log)

@@ -8,6 +8,8 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ansible import module_utils
+
 _ROOT = Path(__file__).parents[2]
 _CONFIG = _ROOT / ".lab/ssh/config"
 HERE = "--here"
@@ -40,8 +42,10 @@ def _packed(program: Path) -> bytes:
     """Return the program and all that it imports there, as an archive."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
-        for package in ("ansible", "ansible/module_utils"):
-            archive.addfile(tarfile.TarInfo(f"{package}/__init__.py"))
+        archive.addfile(tarfile.TarInfo("ansible/__init__.py"))
+        # What Ansible gives to every module.
+        given = Path(str(module_utils.__file__)).parent
+        archive.add(given, "ansible/module_utils", filter=lambda one: None if "__pycache__" in one.name else one)
         for path in sorted((_ROOT / "playbooks/module_utils").glob("*.py")):
             archive.add(path, f"ansible/module_utils/{path.name}")
         archive.add(__file__, "tests/bench/on_host.py")

@@ -49,7 +49,7 @@ WRITER = r"""
 [$me, $pause, $password] = [(int) $argv[1], (float) $argv[2], trim(stream_get_contents(STDIN))];
 $server = new PDO("mysql:host=127.0.0.1;dbname=chom", "chom", $password, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
 $add = $server->prepare("INSERT INTO stream_loss VALUES (?, ?)");
-$log = fopen("/dev/shm/stream-loss/$me", "w");
+$log = fopen("/var/tmp/stream-loss/$me", "w");
 try {
     for ($n = 1, $next = microtime(true); ; $n++) {
         if (($left = $next - microtime(true)) > 0) usleep((int) ($left * 1e6));
@@ -61,11 +61,11 @@ try {
 }
 """
 START = f"""set -eu
-rm -rf /dev/shm/stream-loss; mkdir /dev/shm/stream-loss
-cat > /dev/shm/stream-loss.php
+rm -rf /var/tmp/stream-loss; mkdir /var/tmp/stream-loss
+cat > /var/tmp/stream-loss.php
 password=$(sed -n 's/^DB_PASSWORD=//p' "$0")
 for me in $(seq $1 $(($1 + {WRITERS} - 1))); do
-    printf %s "$password" | setsid php /dev/shm/stream-loss.php "$me" "$2" >/dev/null 2>&1 &
+    printf %s "$password" | setsid php /var/tmp/stream-loss.php "$me" "$2" >/dev/null 2>&1 &
 done
 """
 KILL = {
@@ -120,7 +120,7 @@ def begin_writers(host: str, first: int, rate: int) -> None:
 
 def acknowledged(host: str) -> dict[int, list[tuple[int, float]]]:
     """Return what each writer noted."""
-    text = script(host, 'cd /dev/shm/stream-loss; for one in *; do sed "s/^/$one /" "$one"; done').decode()
+    text = script(host, 'cd /var/tmp/stream-loss; for one in *; do sed "s/^/$one /" "$one"; done').decode()
     found: dict[int, list[tuple[int, float]]] = {}
     for line in text.splitlines():
         me, number, moment = line.split()

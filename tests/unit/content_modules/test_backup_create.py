@@ -368,7 +368,7 @@ def test_logs_are_shipped_with_the_next_tables_in_turn(
 
     def content(_ask: Any, _seconds: float, after: Any, most: int) -> Content:
         wanted.append((list(after), most))
-        return Content("b.1", 4, (Table("s", f"t{len(wanted)}", 1, 1, 1),), 9)
+        return Content("b.1", 4, (Table("s", f"t{len(wanted)}", 1, 1),), 9)
 
     (Path(settings["database_dir"]) / "b.1").write_bytes(b"log")
     Path(settings["stage_dir"]).mkdir()
@@ -483,7 +483,7 @@ class Server:
 
     def exec(self, _service: str, argv: list[str], _seconds: float, stdout: Any) -> tuple[int, str, str]:
         assert "--log-innodb-page-corruption" not in argv
-        assert argv[:4] == ["nice", "-n", "10", "mariadb-backup"]
+        assert argv[:4] == ["nice", "-n", "19", "mariadb-backup"]
         stdout.write(b"stream")
         return self._told[0], "", self._told[1]
 

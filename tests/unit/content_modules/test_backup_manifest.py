@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 names = st.text(max_size=12)
 numbers = st.integers(0, 2**64)
-tables = st.builds(Table, names, names, numbers, numbers, numbers)
+tables = st.builds(Table, names, names, numbers, numbers)
 manifests = st.builds(
     Manifest,
     id=names,

@@ -160,7 +160,7 @@ def test_what_is_stored_is_named_where_no_list_of_processes_shows_it(said: list[
     assert streams["given"] == "/a\0/b\nc\0"
     assert argv[argv.index("backup") :][:4] == ["backup", "--json", "--host", "h"]
     # Who is served by the host goes first while a copy is made; in a restore, nobody waits for anything else.
-    assert argv[:4] == ["nice", "-n", "10", "restic"]
+    assert argv[:4] == ["nice", "-n", "19", "restic"]
 
 
 @pytest.mark.parametrize(
