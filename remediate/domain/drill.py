@@ -40,6 +40,15 @@ _MEASURED = frozenset({_V.PASS, _V.RTO_MISS, _V.RPO_MISS})
 #: So many of the newest drills tell where it goes, and so many it takes at least.
 TREND_OVER, TREND_FROM = 12, 3
 
+#: What is done to the data themselves, and takes longer with more of them.
+_GROWING = frozenset({"fetch", "unpack", "prepare", "checks"})
+
+#: The size of a database of which a drill says how long its restore would take.
+MODEL_BYTES = 50 * 2**30
+
+#: Longer than this, in seconds, and more than this, in bytes, nothing of ours is: what a host says may be anything.
+_MOST_SECONDS, _MOST_BYTES = 1e9, 2**60
+
 #: A date that no machine of ours will see.
 _LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -101,6 +110,28 @@ class Trend(Value):
     forecast: Forecast
 
 
+class Model(Value):
+    """How long restores of other sizes would take, by what the phases of one drill did in a second.
+
+    What is done to the data grows with them. The log and the probe stay as they were: how much log there is follows
+    from what is written and from the age of the newest copy, not from the size.
+    """
+
+    #: What grows, in seconds for each byte that was fetched, and what stays, in seconds.
+    per_byte: float
+    besides: float
+    #: The bytes that the drill fetched. Of few of them, what every restore takes counts as if it grew: too slow.
+    measured: int
+
+    def seconds(self, size: int) -> float:
+        """Return how many seconds the restore of so many bytes takes."""
+        return self.besides + size * self.per_byte
+
+    def largest(self, target: float) -> int:
+        """Return how many bytes are back within so many seconds."""
+        return max(0, int((min(target, _MOST_SECONDS) - self.besides) / self.per_byte))
+
+
 def exit_code(run: Run, drills: Sequence[DrillReport]) -> int:
     """Return the exit code of a command that ran drills: that of the worst verdict.
 
@@ -145,6 +176,17 @@ def last_of_each(drills: Iterable[Drill]) -> tuple[Drill, ...]:
     return tuple(drill for _, drill in sorted(newest.items()))
 
 
+def model_of(report: DrillReport) -> Model | None:
+    """Return what a drill tells about other sizes; None where it did not come to its end, or measured nothing."""
+    growing = sum(phase.seconds for phase in report.phases if phase.name in _GROWING)
+    besides = sum(phase.seconds for phase in report.phases if phase.name not in _GROWING)
+    fetched = sum(phase.bytes for phase in report.phases if phase.name == "fetch")
+    told = 0.001 <= growing < _MOST_SECONDS and besides < _MOST_SECONDS and 0 < fetched < _MOST_BYTES
+    if not _has_measured(report) or not told:
+        return None
+    return Model(per_byte=growing / fetched, besides=besides, measured=fetched)
+
+
 def report_digest(report: DrillReport) -> str:
     """Return the sha256, in hex, of a report as canonical JSON: the audit trail holds it too."""
     return digest(evidence(report))
@@ -157,10 +199,15 @@ def evidence(report: DrillReport) -> dict[str, object]:
 
 def trends(drills: Iterable[Drill]) -> tuple[Trend, Trend]:
     """Return where RTO and RPO of one source are going, of its drills in any order."""
-    measured = sorted((one for one in drills if one.report.verdict in _MEASURED), key=lambda one: one.ended_at)
+    measured = sorted((one for one in drills if _has_measured(one.report)), key=lambda one: one.ended_at)
     rto = [(one.ended_at, one.report.rto_seconds, one.report.rto_target) for one in measured]
     rpo = [(one.ended_at, one.report.rpo_seconds, one.report.rpo_target) for one in measured]
     return _trend(rto), _trend(rpo)
+
+
+def _has_measured(report: DrillReport) -> bool:
+    """Return whether a drill came to its end; one that was damaged on purpose passes when it does not."""
+    return report.verdict in _MEASURED and not report.mutation
 
 
 def _trend(measured: Sequence[tuple[datetime, float, float]]) -> Trend:

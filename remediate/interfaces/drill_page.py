@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from xml.etree.ElementTree import Element
 
-from remediate.domain.drill import Drill, Trend, report_digest
+from remediate.domain.drill import MODEL_BYTES, Drill, Model, Trend, model_of, report_digest
 from remediate.domain.report import DrillReport, DrillVerdict
 from remediate.domain.text import size
-from remediate.domain.times import moment
+from remediate.domain.times import moment, span
 from remediate.interfaces.drill_plot import trend_plot
 from remediate.interfaces.element import Child, element, page
 
@@ -35,7 +36,7 @@ def drill_page(drill: Drill, rto: Trend, rpo: Trend) -> str:
         element("h1", f"Restore of {report.source}: ", element("span", report.verdict.value, class_=good)),
         element("p", report.reason),
         *_section("What was restored", _rows(_restored(drill))),
-        *_section("How long it took", _phases(report), _targets(report)),
+        *_section("How long it took", _phases(report), _targets(report), *_model(report)),
         *_section("Where it is going", *_trend("RTO", rto), *_trend("RPO", rpo)),
         *_section("Evidence", _rows(_evidence(drill))),
     )
@@ -94,6 +95,21 @@ def _against(name: str, seconds: float, target: float) -> Element:
         element("td", f"{seconds:.1f} s", class_="number"),
         element("td", f"{target:.0f} s", class_="number"),
         element("td", "kept" if kept else "MISSED", class_="good" if kept else "bad"),
+    )
+
+
+def _model(report: DrillReport) -> Iterator[Element]:
+    if model := model_of(report):
+        yield element("p", model_words(model, report.rto_target))
+
+
+def model_words(model: Model, target: float) -> str:
+    """Return what the rates of a drill say about other sizes, and how much of it is back within the target, seconds."""
+    whole = span(timedelta(seconds=round(min(model.seconds(MODEL_BYTES), 1e9))))
+    within = span(timedelta(seconds=round(min(target, 1e9))))
+    return (
+        f"by the rates of these {size(model.measured)}, {size(MODEL_BYTES)} take {whole}; "
+        f"{size(model.largest(target))} are back within {within}"
     )
 
 

@@ -18,6 +18,7 @@ from remediate.domain.drill import (
     exit_code,
     forecast,
     last_of_each,
+    model_of,
     trends,
     worst,
 )
@@ -131,6 +132,8 @@ def test_only_drills_that_came_to_their_end_measure_anything() -> None:
         drill(verdict="BACKUP_BAD", rto_seconds=0, rpo_seconds=0),
         drill(verdict="CONTENT_MISMATCH", rto_seconds=5000),
         drill(verdict="RTO_MISS", rto_seconds=2000, rpo_seconds=30, rto_target=1900),
+        # It noticed the damage that was done to it on purpose, and went no further.
+        drill(mutation="page_bit", rto_seconds=3, rpo_seconds=1),
     ]
     newest_first = [made(EPOCH + number * DAY, report) for number, report in enumerate(reports)][::-1]
     rto, rpo = trends(newest_first)
@@ -144,6 +147,41 @@ def test_only_drills_that_came_to_their_end_measure_anything() -> None:
 
 def test_without_drills_there_is_no_trend() -> None:
     assert [(trend.points, trend.forecast.outlook) for trend in trends([])] == [((), Outlook.TOO_FEW)] * 2
+
+
+def test_the_model_lets_grow_what_is_done_to_the_data_and_leaves_the_log_as_it_was() -> None:
+    names = {"fetch": 10, "prepare": 2, "checks": 8, "chain": 1, "replay": 30, "probe": 4}
+    phases = [{"name": name, "seconds": taken, "bytes": 2**30} for name, taken in names.items()]
+    model = model_of(drill(phases=phases))
+
+    assert model is not None
+    assert (model.measured, model.seconds(2**30), model.seconds(50 * 2**30)) == (2**30, 55, 35 + 50 * 20)
+    assert model.largest(55) == 2**30
+    assert model.largest(34) == 0
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        drill(verdict="CONTENT_MISMATCH"),
+        drill(mutation="page_bit"),
+        drill(phases=[]),
+        drill(phases=[{"name": "fetch", "seconds": 5, "bytes": 0}]),
+        drill(phases=[{"name": "fetch", "seconds": 0, "bytes": 5}]),
+        drill(phases=[{"name": "fetch", "seconds": 5, "bytes": 10**400}]),
+        drill(phases=[{"name": "fetch", "seconds": 1e308, "bytes": 5}, {"name": "checks", "seconds": 1e308}]),
+        drill(phases=[{"name": "fetch", "seconds": 5, "bytes": 5}, {"name": "replay", "seconds": 1e300}]),
+    ],
+)
+def test_a_drill_that_measured_nothing_believable_says_nothing_about_other_sizes(report: DrillReport) -> None:
+    assert model_of(report) is None
+
+
+def test_whatever_the_target_is_the_model_says_how_much_is_back_within_it() -> None:
+    model = model_of(drill(phases=[{"name": "fetch", "seconds": 0.001, "bytes": 2**60 - 1}]))
+
+    assert model is not None
+    assert model.largest(1e308) > 0
 
 
 def test_drills_are_read_from_verifications_and_the_last_of_each_source_is_known() -> None:

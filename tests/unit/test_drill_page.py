@@ -117,6 +117,8 @@ def test_the_evidence_is_there() -> None:
     assert "60.0 s900 skept" in text
     assert "fetch60.01.0 MiB" in text
     assert "RTO: missed already" in text
+    # 60 s for 1 MiB, and 40 s of the log besides.
+    assert "by the rates of these 1.0 MiB, 50.0 GiB take 35.556 d; 29.3 MiB are back within 30 min" in text
 
 
 def monthly(*seconds: float) -> list[Drill]:

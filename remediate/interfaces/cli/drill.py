@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from remediate.domain.drill import RESTORE_TEST, Drill, Trend, evidence, exit_code, report_digest, trends
+from remediate.domain.drill import RESTORE_TEST, Drill, Trend, evidence, exit_code, model_of, report_digest, trends
 from remediate.domain.report import DrillVerdict
 from remediate.domain.run import Run
 from remediate.errors import UsageError
@@ -20,7 +20,7 @@ from remediate.interfaces.cli.noun import Noun
 from remediate.interfaces.cli.runbook import runbook_command, show_end
 from remediate.interfaces.cli.site import opened
 from remediate.interfaces.cli.text import moment, printable, size, span
-from remediate.interfaces.drill_page import drill_page
+from remediate.interfaces.drill_page import drill_page, model_words
 from remediate.interfaces.library import Site
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
@@ -134,7 +134,8 @@ def _write(file: Path, page: str) -> None:
 
 def _whole(shown: _Shown) -> dict[str, object]:
     going = {"rto": shown.rto.model_dump(mode="json"), "rpo": shown.rpo.model_dump(mode="json")}
-    return {**_document(shown.drill), "trend": going}
+    model = model_of(shown.drill.report)
+    return {**_document(shown.drill), "trend": going, "model": model.model_dump(mode="json") if model else None}
 
 
 def _lines(shown: _Shown) -> Iterator[str]:
@@ -151,5 +152,7 @@ def _lines(shown: _Shown) -> Iterator[str]:
         yield f"  {phase.name:8} {_span(phase.seconds):>12}  {size(phase.bytes)}"
     yield f"RTO        {_against(report.rto_seconds, report.rto_target)}; {shown.rto.forecast.words}"
     yield f"RPO        {_against(report.rpo_seconds, report.rpo_target)}; {shown.rpo.forecast.words}"
+    if model := model_of(report):
+        yield f"Model      {model_words(model, report.rto_target)}"
     yield f"Evidence   sha256 {report_digest(report)}"
     yield f"           the audit trail holds it too: remediate audit show {shown.drill.run_id}"
