@@ -392,3 +392,44 @@ def test_without_a_logical_log_nothing_is_counted_and_nothing_is_claimed(stored:
     report = stored.drill()
     assert (report["verdict"], report["tables_compared"]) == ("PASS", 0)
     assert "no table was counted" in report["reason"]
+
+
+def _by_hand() -> str:
+    """Return the commands with which the how-to brings PostgreSQL back."""
+    text = (ROOT / "docs/how-to/backups.md").read_text(encoding="utf-8")
+    return text.split("**PostgreSQL back, by hand**")[1].split("```")[1].strip()
+
+
+def test_the_commands_of_the_how_to_bring_back_what_was_there_at_the_newest_backup(stored: Cluster) -> None:
+    SOURCE.run("systemctl stop lab-writers lab-churn || true")
+    ask = "sudo -u postgres psql --no-align --tuples-only shop"
+    SOURCE.run(ask, script="CREATE TABLE back (said text); INSERT INTO back VALUES ($$before$$);")
+    stored.backup("wal_minutes=0")
+    newest = json.loads(SOURCE.run(f"{NEAR} snapshots --json --tag postgresql-wal"))[-1]["id"]
+    position = manifests(SOURCE, NEAR, "postgresql-wal")[-1]["postgresql"]["lsn"]
+    SOURCE.run(ask, script="INSERT INTO back VALUES ($$after$$); DROP TABLE parts;")
+    version = SOURCE.run("ls /usr/lib/postgresql")
+    commands = _by_hand()
+    told = {
+        "restic": NEAR,
+        "SNAPSHOT": newest,
+        "=shop": "=lab",
+        "17-main": f"{version}-lab",
+        "17/main": f"{version}/lab",
+        "0/7201D80": position,
+    }
+    for one, other in told.items():
+        assert one in commands
+        commands = commands.replace(one, other)
+    try:
+        SOURCE.run("bash -eux", script=commands)
+        until = time.monotonic() + 60
+        while SOURCE.run(ask, script="SELECT pg_is_in_recovery();") != "f":
+            assert time.monotonic() < until, "it does not come out of its recovery"
+            time.sleep(1)
+        assert SOURCE.run(ask, script="SELECT said FROM back; SELECT count(*) FROM parts;").split() == ["before", "500"]
+    finally:
+        SOURCE.run(f"rm -rf /restored /var/lib/postgresql/{version}/lab.before")
+    # What is written from now on is backed up again.
+    stored.backup("postgresql_hours=0")
+    assert stored.drill()["verdict"] == "PASS"
