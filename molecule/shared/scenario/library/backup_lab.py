@@ -82,7 +82,8 @@ class Lab:
         return run("restic", "--quiet", *files, *arguments, check=check)
 
     def reset(self) -> None:
-        """Put back what was damaged, and forget what was planted."""
+        """Put back what was damaged, forget what was planted, and take away the locks of trials that were killed."""
+        self._restic("unlock")
         for copy in (self._kept / "packs").glob("*"):
             place = self._repository / "data" / copy.name[:2] / copy.name
             if place.exists():
