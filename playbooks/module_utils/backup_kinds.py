@@ -9,7 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ansible.module_utils import backup_facts, database_content, database_copy, host_description, newest_copy
+from ansible.module_utils import (
+    backup_facts,
+    database_content,
+    database_copy,
+    host_description,
+    log_digests,
+    newest_copy,
+)
 from ansible.module_utils.backup_manifest import DATABASE, DUMP, STAGE, STREAM, Manifest, part_of, this_machine
 from ansible.module_utils.database_data import need_room, size_of
 from ansible.module_utils.fallen_services import stack_of
@@ -172,7 +179,7 @@ class ShipLogs(_OfDatabase):
                 covered,
                 server=database_copy.identity(server),
                 content=content,
-                files=tuple(part_of(path) for path in paths),
+                files=log_digests.parts_of(self._settings["stage_dir"], paths),
             )
             self._store(step, manifest, directory, paths)
         return True
