@@ -96,6 +96,7 @@ once=(
   "$at/test_postgresql.py::test_a_segment_that_was_cut_on_the_source_is_a_gap_and_a_new_copy_heals"
   "$at/test_postgresql.py::test_a_copy_that_builds_on_a_damaged_one_is_not_stored_but_a_full_one_is"
   "$at/test_postgresql.py::test_the_newest_copy_that_is_damaged_is_passed_over_for_the_one_before"
+  "$at/test_postgresql.py::test_the_commands_of_the_how_to_bring_back_what_was_there_at_the_newest_backup"
 )
 part lab pytest "$at" --durations 15 --ignore "$at/test_host_restore.py" "${once[@]/#/--deselect=}"
 wait "$others" || failed+=(without-lab)
