@@ -1,7 +1,7 @@
-"""What a host remembers of the binary logs that it has stored: a closed one is read once, however often it is shipped.
+"""What a host remembers of its closed binary logs: the digest of one is taken once, however often it is shipped.
 
-One is known by the marks by which restic tells that it need not read a file again. So the digest is always that of what
-the repository has, also where the disk has damaged the file since.
+One is known by what no writer can leave as it was: size, both times, inode. Where the disk damages it later, the digest
+is still that of what was written, so what is stored then does not pass for it.
 """
 
 from __future__ import annotations

@@ -66,9 +66,20 @@ class _OfPostgreSQL(Backup):
             )
         nothing = listing({})
         state = State(
-            stanza, repository, info.system, mark.timeline, mark.lsn, wal, copy.label, copy.type, copy.stop,
-            nothing, nothing, tuple(contents), note,
-        )  # fmt: skip
+            stanza,
+            repository,
+            info.system,
+            mark.timeline,
+            mark.lsn,
+            wal,
+            copy.label,
+            copy.type,
+            copy.stop,
+            nothing,
+            nothing,
+            tuple(contents),
+            note,
+        )
         copies, segments = postgresql_state.copies_in(state, files), postgresql_state.segments_in(state, files)
         return State(**{**vars(state), "copies": listing(copies), "segments": listing(segments)})
 

@@ -29,8 +29,10 @@ server = subprocess.Popen([*client, "--batch", "--skip-column-names", "--unbuffe
 def ask(sql):
     server.stdin.write(sql + "; SELECT 'end';\n"); server.stdin.flush()
     rows = []
-    while (line := server.stdout.readline().rstrip("\n")) != "end":
-        rows.append(line.split("\t"))
+    while (line := server.stdout.readline()) != "end\n":
+        if not line:
+            sys.exit("the client of the database has ended")
+        rows.append(line.rstrip("\n").split("\t"))
     return rows
 ask("CREATE OR REPLACE TABLE chom.watermark (seq INT PRIMARY KEY, at TIMESTAMP DEFAULT CURRENT_TIMESTAMP)")
 ask("CREATE OR REPLACE TABLE chom.doomed (id INT PRIMARY KEY); INSERT INTO chom.doomed VALUES (1), (2), (3)")

@@ -383,8 +383,9 @@ def test_without_a_logical_log_nothing_is_counted_and_nothing_is_claimed(stored:
         "run('psql', '--command', 'ALTER SYSTEM SET wal_level = replica')\n"
         "run('systemctl', 'restart', f'postgresql@{version}-lab', user='root')\n"
     )
-    plan = stored.remediate("plan", "backup-create", "--limit", SOURCE.name, "--set", "wal_minutes=0",
-                            inventory=stored.inventory).stdout  # fmt: skip
+    plan = stored.remediate(
+        "plan", "backup-create", "--limit", SOURCE.name, "--set", "wal_minutes=0", inventory=stored.inventory
+    ).stdout
     assert "wal_level is replica" in plan
     stored.backup("postgresql_hours=0")
     newest = manifests(MENTAT, FAR, "postgresql-copy")[-1]

@@ -97,10 +97,16 @@ def test_it_registers_and_asks_for_a_log_from_its_begin_with_what_a_log_has(serv
 
     assert server.far.recv(100) == (
         # Number 0x15: no name, user and password, port 0, rank 0, no other source.
-        b"\x12\0\0\0\x15" + number + b"\0\0\0" + b"\0" * 10
+        b"\x12\0\0\0\x15"
+        + number
+        + b"\0\0\0"
+        + b"\0" * 10
         # Number 0x12: from 4 on, with the text of statements, waiting for more at the end.
-        + struct.pack("<I", 11 + 18) + b"\x12\4\0\0\0\2\0" + number + b"mariadb-bin.000007"
-    )  # fmt: skip
+        + struct.pack("<I", 11 + 18)
+        + b"\x12\4\0\0\0\2\0"
+        + number
+        + b"mariadb-bin.000007"
+    )
     assert server.asked == [
         "SELECT @@global.binlog_checksum",
         f"SET {CHECKSUM}, @mariadb_slave_capability = 4, @rpl_semi_sync_slave = 1",
